@@ -67,6 +67,8 @@ NOTED = (
     "receipts_due",
     "gap_bytes",
     "disputes",
+    "keys_defended",
+    "copy_told",
 )
 """What `Memory` has of what was done and is to be done, of values that do not change. They are few."""
 
@@ -110,7 +112,8 @@ class Memory:
     does not let us join a group. gaps: groups in which messages may be missing; gap_bytes: the hour in which a member
     was last sent such, and how many bytes; receipts_due: groups in which members are to be told what we read; disputes:
     by the pk of an epoch and a member, those of whom this one has other messages than we, as the user was told;
-    group_limits: what members may have us do for nothing.
+    keys_defended: when (ms) our keys of a group took the place of others of ours, and copy_told: when the user was told
+    that another copy of the profile makes those; group_limits: what members may have us do for nothing.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -139,6 +142,8 @@ class Memory:
     receipts_due: dict[ChatId, None] = field(default_factory=dict)
     gap_bytes: dict[tuple[ChatId, MemberId], tuple[int, int]] = field(default_factory=dict)
     disputes: dict[tuple[int, MemberId], frozenset[MemberId]] = field(default_factory=dict)
+    keys_defended: dict[ChatId, int] = field(default_factory=dict)
+    copy_told: dict[ChatId, int] = field(default_factory=dict)
     group_limits: GroupLimits = field(default_factory=GroupLimits)
     _before: dict[str, dict[Any, Any]] = field(default_factory=dict)
 
