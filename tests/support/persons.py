@@ -54,7 +54,9 @@ class Person:
 
     def call(self, method: str, **params: Any) -> Any:
         assert self.client is not None
-        return self.client.call(method, **params)
+        answer = self.client.call(method, **params)
+        self.here.answer(self.name, method, (params, answer))
+        return answer
 
     def until(self, check: Callable[[], bool]) -> None:
         """Wait until events have made something so."""

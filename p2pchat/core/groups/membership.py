@@ -30,7 +30,7 @@ from p2pchat.core.groups.personal import PersonalEvents
 from p2pchat.core.groups.rights import EventRight, right_to
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.state import GroupState, Member
-from p2pchat.core.groups.summary import Summary, epoch_order, member_of
+from p2pchat.core.groups.summary import Summary, epoch_order, has_left, member_of
 from p2pchat.core.groups.view import LogView
 from p2pchat.core.groups.waiting import WaitingEvents
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
@@ -205,6 +205,10 @@ class MembershipLog:
         entry = self._log.by_id.get(event)
         known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
         return entry is not None and bool(_known(known) >> entry.index & 1)
+
+    def went(self, member: MemberId) -> bool:
+        """Return whether somebody who was added has left of their own accord, in whatever role."""
+        return member in self.state.left or has_left(self._now, member)
 
     def out_of_reach(self, member: MemberId) -> frozenset[MemberId]:
         """Return those who have left and whom a member has no right to remove: they were given a role that it takes a

@@ -176,8 +176,8 @@ def settle(tx: Transaction, chat: ChatId) -> None:
     if epoch is not None and row.problem:
         fields["problem"] = ""
     store_groups.update(tx.db, chat, **fields)
-    _settle_chat(tx, chat, state, present=me is not None, left=row.member in state.left)
-    if me is None or not HISTORY.read(state.settings):
+    _settle_chat(tx, chat, state, present=me is not None, left=history.log_of(tx, chat).went(row.member))
+    if not HISTORY.read(state.settings):
         store_records.forget(tx.db, chat)
     if me is None or me.role > Role.ADMIN:
         _end_invites(tx, chat)
@@ -198,7 +198,7 @@ def _end_invites(tx: Transaction, chat: ChatId) -> None:
 def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
     known, at = tx.memory.settled.get(row.chat), tx.now
     if known is None:  # the first time since the start; those who did not change are written again
-        before: Collection[MemberId] = [member.id for member in store_members.all(tx.db, row.chat)]
+        before: Collection[MemberId] = {member.id for member in store_members.all(tx.db, row.chat)}
         changed = list(state.members.values())
         at = tx.now if before else 0  # those whom we find there are no newcomers
     else:  # a log makes another value only of a member who has changed
@@ -210,6 +210,9 @@ def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
     gone = [id for id in before if id not in state.members]
     if gone:
         transfers.members_left(tx, row.chat, gone)
+    back = [member.id for member in changed if member.id not in before] if before else []
+    if back:
+        transfers.members_back(tx, row.chat, back)
     store_members.leave(tx.db, row.chat, gone)
     store_members.put(
         tx.db,
@@ -239,7 +242,8 @@ def _sending(tx: Transaction, row: GroupRow, state: GroupState) -> EpochId | Non
 
 def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: bool, left: bool) -> None:
     """Name the chat, and end it if we are no member any more. present: whether we are. left: whether we left; who was
-    removed keeps the keys for a day, since the removal may turn out to be void.
+    removed keeps the keys, what waits to be sent and the files that move for a day, since the removal may turn out to
+    be void.
     """
     row = store_chats.get(tx.db, chat)
     if row is None:
@@ -252,11 +256,11 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
         fields["ended_at"] = tx.now
         if left:
             forget_keys(tx, chat)
-        else:
-            store_items.withdraw_all(tx.db, chat)
-        transfers.group_ended(tx, chat)
-    elif present and row.ended_at is not None:
+            end(tx, chat)
+    elif present and row.ended_at is not None:  # the removal does not count any more
         fields["ended_at"] = None
+        tx.memory.gaps[chat] = None
+        tx.group_work = True
     if fields:
         store_chats.update(tx.db, chat, **fields)
         tx.people_changed = True
@@ -267,9 +271,17 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
         tx.unread[chat] = None
 
 
+def end(tx: Transaction, chat: ChatId) -> None:
+    """Give up what needs a group of which we shall not be a member again: what waits there, and the files that move."""
+    store_leaves.forget(tx.db, chat)
+    store_items.forget_all(tx.db, chat)
+    store_records.forget(tx.db, chat)
+    transfers.group_ended(tx, chat)
+
+
 def forget_keys(tx: Transaction, chat: ChatId) -> None:
-    """Delete the keys of a group that we have left, and what waited to be sent or opened. What is to be put into a log
-    still is, for a day: that we leave, where nobody else is told of it.
+    """Delete the keys of a group that we have left. What is to be put into a log still is, for a day: that we leave,
+    where nobody else is told of it.
     """
     for epoch in store_epochs.of(tx.db, chat):
         if store_logs.waits(tx.db, epoch.pk):
@@ -277,6 +289,4 @@ def forget_keys(tx: Transaction, chat: ChatId) -> None:
         else:
             store_epochs.remove(tx.db, epoch.pk)
     tx.group_logs_changed = True
-    store_leaves.forget(tx.db, chat)
-    store_items.forget_all(tx.db, chat)
     tx.erased = True

@@ -31,6 +31,7 @@ from p2pchat.engine.groups import adopting, changes, history, notices, past, wel
 from p2pchat.engine.groups.adopting import NAMELESS_GROUP
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import facts, meta, partners
 from p2pchat.store import invites as store_invites
 from p2pchat.store.contacts import Contact, ContactState
@@ -50,6 +51,8 @@ MAX_EFFORT = 20_000_000
 """Half a minute of reading a log (`MembershipLog.effort`): hundreds of events that were made apart, after ten
 thousand.
 """
+MAX_REFUSALS_A_DAY = 8
+"""Groups of one contact of which the user is told in a day that they cannot join."""
 MAX_ANNOUNCED = 256
 """Members of a group up to which a new one looks for contacts there."""
 
@@ -199,12 +202,21 @@ def _count_use(tx: Transaction, row: GroupRow, contact: Contact) -> None:
 
 
 def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
-    """Tell the user that they do not become a member of a group that they wanted to join."""
+    """Tell the user that they do not become a member of a group by this contact: once a day for a group, and of a few
+    groups, so that nobody fills the screen with refusals. By other contacts they still may.
+    """
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
         return
     if payload.reason != JoinRefusal.NOT_NOW:  # otherwise the same keys may be used yet
-        store_joins.ended(tx.db, payload.group)
+        store_joins.ended(tx.db, payload.group, contact.id)
+    times = tx.memory.join_refused
+    told = [group for (by, group), at in times.items() if by == contact.id and tx.recent(at, DAY_MS)]
+    if payload.group in told or len(told) >= MAX_REFUSALS_A_DAY:
+        return
+    for outdated in [key for key, at in times.items() if not tx.recent(at, DAY_MS)]:
+        del times[outdated]
+    times[contact.id, payload.group] = tx.now
     why = _REFUSALS.get(payload.reason, "you were declined")
     tx.event("node", warning=f"You cannot join {kept.name or NAMELESS_GROUP}: {why}.")
 

@@ -237,14 +237,17 @@ def chats_with(db: Database, contact: ContactId) -> list[tuple[ChatId, str]]:
     return [(ChatId(chat), name) for chat, name in db.query(sql, (contact,))]
 
 
-def carries(db: Database, contact: ContactId, most: int) -> bool:
-    """Return whether a contact is a member, with us, of a group of at most so many."""
+def carries(db: Database, contact: ContactId, most: int, since: int) -> bool:
+    """Return whether a contact is a member of a group of at most so many in which we are, or were since that time
+    (ms).
+    """
     sql = """
-    SELECT 1 FROM group_members AS theirs JOIN chats ON chats.id = theirs.chat AND chats.ended_at IS NULL
+    SELECT 1 FROM group_members AS theirs
+    JOIN chats ON chats.id = theirs.chat AND (chats.ended_at IS NULL OR chats.ended_at > ?3)
     WHERE theirs.contact = ?1 AND NOT theirs.gone
         AND (SELECT count(*) FROM group_members WHERE chat = theirs.chat AND NOT gone) <= ?2
     """
-    return db.query_one(sql, (contact, most)) is not None
+    return db.query_one(sql, (contact, most, since)) is not None
 
 
 def find(db: Database, chat: ChatId, prefix_hex: str) -> list[MemberId]:
