@@ -103,6 +103,8 @@ class MembershipLog:
         self.added: Container[MemberId] = self._log.added
         """Everybody whom an event adds that is here, whether it counts or not."""
         self._now = LogView(self._log)
+        self.graph, self.view = self._log, self._now
+        """The events with all that never changes, and what all of them say together: to be read (`past_rules`)."""
         self._views: dict[int, LogView] = {}
         self._personal = PersonalEvents()
         self._waiting = WaitingEvents()
