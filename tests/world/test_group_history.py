@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from p2pchat.core.content import Content, encode_content, new_message_id
-from p2pchat.core.contents import GroupHistory, Text
+from p2pchat.core.contents import GroupHistory, GroupMember, Text
 from p2pchat.core.groups import messages, welcome
+from p2pchat.core.session import standing_root
 from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.groups import past
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups import records
@@ -78,6 +80,44 @@ def test_newcomers_read_what_the_group_lets_them_signed_by_its_authors(tmp_path:
 
 async def keeps(node: WorldNode) -> bool:
     return bool((await node.call("group", chat="hikers"))["settings"]["history"] == 50)
+
+
+def test_what_was_written_since_somebody_joined_comes_by_no_history(tmp_path: Path) -> None:
+    """A member who may not write could otherwise have newcomers shown what all others refuse."""
+
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await alice.call("set_group", chat="hikers", key="history", value="50")
+        dave = await add(alice, world, "dave", 3)
+        await befriend(bob, dave)
+        await alice.call("mute_member", chat="hikers", member="bob", seconds=86_400)
+
+        def claim(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            assert row.epoch is not None
+            epoch = store_epochs.get(tx.db, chat, row.epoch)
+            chain = None if epoch is None else store_epochs.chain(tx.db, epoch.pk, row.member)
+            assert epoch is not None
+            assert chain is not None
+            content = encode_content(Content(Text("muted, but here"), tx.new_message_id(), 1, tx.now))
+            made = messages.write(row.group_id, epoch.id, row.member, row.sign_seed, chain, (), (), content, tx.random)
+            for part in welcome.cut_history(row.group_id, [messages.encode_record(made.message)]):
+                outbound.queue(tx, tx.find("dave"), GroupHistory(part))
+            proof = tx.find("dave")
+            assert proof.identity is not None
+            assert proof.device is not None
+            pair = standing_root(tx.me, proof.identity, proof.device)
+            proven = welcome.prove_member(row.group_id, row.sign_seed, pair)
+            outbound.queue(tx, proof, GroupMember(row.group_id, row.member, proven))
+
+        for _ in range(2):  # the first time dave learns who bob is
+            await bob.engine.committer.submit(claim)
+        await bob.call("send", chat="dave", text="that was all", wait="delivered")
+        assert await texts(dave) == []
+
+    run_world(tmp_path, main)
 
 
 def test_nothing_is_kept_for_newcomers_once_they_are_to_read_nothing(tmp_path: Path) -> None:

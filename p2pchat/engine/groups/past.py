@@ -86,7 +86,7 @@ def take(tx: Transaction, contact: Contact, payload: GroupHistory) -> None:
     readers: dict[EpochId, Mapping[MemberId, Member]] = {}
     for message in told[-most:]:
         try:
-            author = _author(tx, row.chat, readers, message)
+            author = _author(tx, row.chat, row.member, readers, message)
             messages.verify_message(message, author.sign)
             content = decode_content(message.content)
         except CannotOpen:
@@ -114,10 +114,14 @@ def _name(tx: Transaction, row: GroupRow, author: Member) -> None:
 
 
 def _author(
-    tx: Transaction, chat: ChatId, readers: dict[EpochId, Mapping[MemberId, Member]], message: GroupMessage
+    tx: Transaction,
+    chat: ChatId,
+    me: MemberId,
+    readers: dict[EpochId, Mapping[MemberId, Member]],
+    message: GroupMessage,
 ) -> Member:
-    """Return who wrote a message. Raises CannotOpen where the log has no such epoch, or no such member, or where that
-    one could only read.
+    """Return who wrote a message. Raises CannotOpen where the log has no such epoch, or no such member, where that one
+    could only read, or where we read the epoch ourselves: the rules of the group say what is shown of it.
     """
     if message.epoch not in readers:
         try:
@@ -125,7 +129,7 @@ def _author(
         except KeyError:
             readers[message.epoch] = {}
     author = readers[message.epoch].get(message.member)
-    if author is None or _reads_only(tx, chat, author):
+    if author is None or me in readers[message.epoch] or _reads_only(tx, chat, author):
         raise CannotOpen
     return author
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 from enum import Enum, auto
+from functools import partial
+from typing import NamedTuple
 
 from p2pchat.core.content import decode_content
 from p2pchat.core.delivery import Route
 from p2pchat.core.groups import chains, items, messages
 from p2pchat.core.groups.items import Item, MessageItem, PartItem
-from p2pchat.core.ids import ChatId, MemberId, sender_of
+from p2pchat.core.ids import ChatId, ContactId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.groups import adopting, carriage, gaps, past, siblings, transcript
@@ -39,6 +41,13 @@ FLOOD_WEIGHT = 4
 """How many times a byte of a member counts: what they write is passed on too, on the account of whoever does that."""
 
 
+class Bringer(NamedTuple):
+    """How an item came. payer: on whose account message keys are skipped for it."""
+
+    route: Route
+    payer: ContactId
+
+
 class ItemOutcome(Enum):
     """What became of an item."""
 
@@ -50,17 +59,24 @@ class ItemOutcome(Enum):
     """It says nothing, and never will."""
 
 
-def take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None) -> None:
+def take(
+    tx: Transaction,
+    row: GroupRow,
+    sealed: bytes,
+    route: Route,
+    known: frozenset[MemberId] | None,
+    by: ContactId | None = None,
+) -> None:
     """Handle an item that came. known: members who have it, as whoever brought it says; None: it is where all find
-    it.
+    it. by: who brought it, if that is a contact.
     """
-    if _take(tx, row, sealed, route, known):
+    if _take(tx, row, sealed, Bringer(route, by or _nobody(row.chat)), known):
         take_waiting(tx, row.chat, route)
 
 
 def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
     """Try what waits in a group, until nothing more comes of it."""
-    again = True
+    again, bringer = True, Bringer(route, _nobody(chat))
     while again:
         again = False
         for waiting in store_items.waiting(tx.db, chat):
@@ -71,12 +87,17 @@ def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
                 continue
             store_items.waits_no_more(tx.db, chat, waiting.id)
             if waiting.epoch is None:
-                again |= _take(tx, row, waiting.item, route, carriage.NOBODY_ELSE)
+                again |= _take(tx, row, waiting.item, bringer, carriage.NOBODY_ELSE)
             elif (epoch := store_epochs.by_pk(tx.db, waiting.epoch)) is not None:
-                again |= _open(tx, row, epoch, waiting, route)
+                again |= _open(tx, row, epoch, waiting, bringer)
 
 
-def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None) -> bool:
+def _nobody(chat: ChatId) -> ContactId:
+    """Return on whose account keys are skipped for what nobody in particular has brought: the group's."""
+    return ContactId(chat)
+
+
+def _take(tx: Transaction, row: GroupRow, sealed: bytes, by: Bringer, known: frozenset[MemberId] | None) -> bool:
     """Handle one item; return whether something may be opened now that could not be before."""
     name = items.item_id(sealed)
     if store_items.was_seen(tx.db, row.chat, name):
@@ -94,7 +115,7 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
         return False
     store_items.see(tx.db, row.chat, name, None, tx.now)
     try:
-        outcome = _apply(tx, row, found[0], item, route)
+        outcome = _apply(tx, row, found[0], item, by)
     except CannotOpen:
         outcome = ItemOutcome.DROPPED
     if outcome is ItemOutcome.DROPPED:
@@ -108,23 +129,23 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
     return outcome is ItemOutcome.NEW
 
 
-def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, waiting: WaitingItem, route: Route) -> bool:
+def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, waiting: WaitingItem, by: Bringer) -> bool:
     """Handle what was open already, and waited; return as `_take`."""
     try:
-        return _apply(tx, row, epoch, items.open_whole(waiting.item), route, waiting.at) is ItemOutcome.NEW
+        return _apply(tx, row, epoch, items.open_whole(waiting.item), by, waiting.at) is ItemOutcome.NEW
     except CannotOpen:
         return False
 
 
 def _apply(
-    tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: Route, since: int | None = None
+    tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, by: Bringer, since: int | None = None
 ) -> ItemOutcome:
     """Apply what is in an item of an epoch. since: when (ms) one came that waited. Raises CannotOpen if it is not
     valid.
     """
     if isinstance(item, PartItem):
         whole = store_items.keep_part(tx.db, row.chat, item.part, tx.now)
-        outcome = ItemOutcome.TAKEN if whole is None else _apply(tx, row, epoch, items.open_whole(whole), route)
+        outcome = ItemOutcome.TAKEN if whole is None else _apply(tx, row, epoch, items.open_whole(whole), by)
         return (
             outcome if outcome is not ItemOutcome.DROPPED else ItemOutcome.TAKEN
         )  # the others need all parts, to see that
@@ -133,7 +154,7 @@ def _apply(
         store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, epoch.pk)
         return ItemOutcome.TAKEN
     if isinstance(item, MessageItem):
-        return _message(tx, row, epoch, item, route)
+        return _message(tx, row, epoch, item, by)
     if adopting.take(tx, row, item.event):
         siblings.tell(tx, row, epoch, item.event)
         return ItemOutcome.NEW
@@ -141,7 +162,7 @@ def _apply(
     return ItemOutcome.TAKEN
 
 
-def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route) -> ItemOutcome:
+def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem, by: Bringer) -> ItemOutcome:
     """Open a message, move its author's chain on, and do what it says."""
     member = store_members.get(tx.db, row.chat, item.member)
     chain = store_epochs.chain(tx.db, epoch.pk, item.member)
@@ -160,6 +181,7 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         item.number,
         item.body,
         lambda number: store_epochs.skipped(tx.db, epoch.pk, item.member, number),
+        partial(_may_skip, tx, by),
     )
     if read.found.used:
         store_epochs.use_skipped(tx.db, epoch.pk, item.member, item.number)
@@ -180,9 +202,21 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         return ItemOutcome.TAKEN
     if content.kind.in_group and not _is_blocked(tx, member) and group_rules.may_post(tx, row, member, content):
         shown = _shown(tx, row.chat, item.member)
-        contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
+        contents.apply(tx, partners.member(row.chat, item.member, shown), content, by.route)
         past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
+
+
+def _may_skip(tx: Transaction, by: Bringer, count: int) -> bool:
+    """Return whether so many keys are derived for what somebody has brought, and note it: whoever has the keys of an
+    epoch can write numbers far ahead in the name of any member, and only after that work it shows that it is not so.
+    What is right is found missing later, and asked for.
+    """
+    if count > tx.skip_budget.left(by.payer, tx.now):
+        log.info("a member of a group has too many message keys skipped")
+        return False
+    tx.skip_budget.spend(by.payer, count, tx.now)
+    return True
 
 
 def _is_blocked(tx: Transaction, member: MemberRow) -> bool:

@@ -108,7 +108,7 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
         if not sender and not store_epochs.with_tag(tx.db, row.chat, tag):  # who knows no more than the group's id
             _keep_early(tx, contact, payload)  # would push out what waits of members; or it has overtaken who they are
             return
-        receive.take(tx, row, payload.sealed, arrival.route, frozenset({*payload.known, *sender}))
+        receive.take(tx, row, payload.sealed, arrival.route, frozenset({*payload.known, *sender}), contact.id)
 
 
 def _has_keys(tx: Transaction, chat: ChatId) -> bool:
@@ -128,7 +128,7 @@ def _take_early(tx: Transaction, contact: Contact, chat: ChatId, arrival: GroupA
     for sealed in [] if row is None else store_items.take_early(tx.db, contact.id, row.group_id):
         now = store_groups.get(tx.db, chat)
         if now is not None:
-            receive.take(tx, now, sealed, arrival.route, carriage.NOBODY_ELSE)
+            receive.take(tx, now, sealed, arrival.route, carriage.NOBODY_ELSE, contact.id)
 
 
 def _tell(tx: Transaction, chat: ChatId) -> None:
