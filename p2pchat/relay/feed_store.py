@@ -272,13 +272,13 @@ class FeedStore:
         if seq >= most:
             return FeedResult(frames.MALFORMED)
         if row is not None and row.next > row.first:
-            if seq > row.next or seq < row.first:
+            if seq < row.first or row.next < seq < row.next + self.quota.feed_posts:
                 return FeedResult(frames.GAP)
             if seq < row.next:
                 if self._hash_of(feed, row, seq) != header.hash:
                     return FeedResult(frames.FORK)
                 return FeedResult(frames.DONE, new=self._add_body(feed, row, post, data))
-            if header.prev != row.last:
+            if seq == row.next and header.prev != row.last:
                 return FeedResult(frames.FORK)
         if row is not None and row.head is not None:
             head = posts.decode_head(feed, row.head, checked=True)
@@ -290,6 +290,8 @@ class FeedStore:
         if not self._make_room(change, row, size):
             return FeedResult(frames.RELAY_FULL)
         id = self._new(change, now) if row is None else row.id
+        if row is not None and seq > row.next:  # with those between, none that is here would be kept
+            self._drop_all(id)
         self._db.execute("INSERT INTO posts (feed, seq, size, post) VALUES (?, ?, ?, ?)", (id, seq, size, data))
         self._db.execute(
             "UPDATE feeds SET first = CASE WHEN first = next THEN ? ELSE first END, next = ?, last = ?,"
@@ -401,6 +403,16 @@ class FeedStore:
         self._count(channel, -row[0])
         self.posts -= 1
         return True
+
+    def _drop_all(self, id: int) -> None:
+        """Delete the posts of a feed, and keep its head."""
+        sizes = self._db.execute("DELETE FROM posts WHERE feed = ? RETURNING size", (id,)).fetchall()
+        size = sum(size for (size,) in sizes)
+        (channel,) = self._db.execute(
+            "UPDATE feeds SET first = next, bytes = bytes - ? WHERE id = ? RETURNING channel", (size, id)
+        ).fetchone()
+        self._count(channel, -size)
+        self.posts -= len(sizes)
 
     def _delete(self, id: int) -> None:
         count = self._db.execute("DELETE FROM posts WHERE feed = ?", (id,)).rowcount

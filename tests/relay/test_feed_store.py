@@ -96,6 +96,18 @@ def test_a_gap_and_a_fork_are_refused_and_change_nothing(store: FeedStore) -> No
     assert put(store, one.head(), two.copy().write("late")) == [0, frames.FORK]
 
 
+def test_a_run_that_is_too_old_to_be_kept_is_begun_anew(store: FeedStore) -> None:
+    one = FeedWriter()
+    one.write_many(112)
+    assert put(store, *one.posts[:10], one.head()) == [0] * 11
+    assert put(store, one.posts[109]) == [frames.GAP], "with those between, number 9 would be kept"
+    assert (page(store).first, page(store).next) == (0, 10)
+    assert put(store, one.posts[110], one.posts[111], one.head(at=NOW + 1)) == [0] * 3
+    assert numbers(page(store, 0)) == [110, 111]
+    assert (store.posts, store.size) == (2, store._db.execute("SELECT sum(bytes) FROM feeds").fetchone()[0])
+    assert put(store, one.posts[9]) == [frames.GAP]
+
+
 def test_a_head_that_came_first_is_no_way_to_slip_in_another_post(store: FeedStore) -> None:
     one, two = FeedWriter(), FeedWriter()
     one.write("a")

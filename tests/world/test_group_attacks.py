@@ -13,8 +13,7 @@ import trio
 
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import GroupItem, GroupMember, Text
-from p2pchat.core.groups import chains, epochs, events, items, messages, welcome
-from p2pchat.core.groups.chains import Chain
+from p2pchat.core.groups import epochs, events, items, messages, welcome
 from p2pchat.core.groups.epochs import Leaf
 from p2pchat.core.groups.items import EventItem, MessageItem, PartItem
 from p2pchat.core.groups.roles import member_id
@@ -23,7 +22,6 @@ from p2pchat.core.primitives import sign_public, x25519_public
 from p2pchat.core.session import standing_root
 from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.groups import adopting, carriage, pairwise
-from p2pchat.engine.runtime import skip_budget
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.store.database import Database
@@ -345,45 +343,6 @@ def test_an_admin_whose_node_gives_the_keys_to_a_ghost_is_not_followed(
         assert (await bob.call("group", chat=CHAT))["problem"] == adopting.CANNOT_FOLLOW
         await bob.call("send", chat=CHAT, text="who is there?")
         assert bob.db.query("SELECT count(*) FROM group_unsent") == [(1,)]
-
-    run_world(tmp_path, main)
-
-
-def test_numbers_far_ahead_that_open_nothing_keep_nobody_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has the keys of an epoch can write such in any member's name, and each costs thousands of keys."""
-    derived, advance = [0], chains.advance_chain
-
-    def count(chain: Chain) -> tuple[bytes, Chain]:
-        derived[0] += 1
-        return advance(chain)
-
-    async def main(world: World) -> None:
-        alice, bob, carol = await found(world, "alice", "bob", "carol")
-        await carol.stop()
-        shown = {one["name"]: one["id"] for one in (await bob.call("group_members", chat=CHAT))["members"]}
-        claimed = MemberId(bytes.fromhex(shown["carol"]))
-
-        def junk(tx: Transaction) -> tuple[GroupId, list[bytes]]:
-            (chat,) = store_groups.chats(tx.db)
-            row = store_groups.get(tx.db, chat)
-            assert row is not None
-            assert row.epoch is not None
-            epoch = store_epochs.get(tx.db, chat, row.epoch)
-            assert epoch is not None
-            secrets = carriage.secrets_of(epoch)
-            made = [MessageItem(claimed, chains.MAX_JUMP - 1, bytes([number]) * 100) for number in range(12)]
-            parts = [items.seal_items(item, epoch.id, secrets, items.SIZES[0], tx.random) for item in made]
-            return row.group_id, [part for sealed in parts for part in sealed]
-
-        group, sent = await bob.engine.committer.submit(junk)
-        monkeypatch.setattr(chains, "advance_chain", count)
-        await pretend(bob, "alice", group, sent)
-        await bob.call("send", chat="alice", text="that was all", wait="delivered", timeout=3000)
-        assert chains.MAX_JUMP <= derived[0] <= skip_budget.BURST + 100
-        monkeypatch.undo()
-        carol = await world.start("carol")
-        await carol.call("send", chat=CHAT, text="I am carol")
-        await heard(alice, "I am carol")
 
     run_world(tmp_path, main)
 

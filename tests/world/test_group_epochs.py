@@ -59,10 +59,10 @@ def test_a_clock_that_was_a_day_ahead_delays_nothing(tmp_path: Path) -> None:
             state = history.log_of(tx, chat).state
             (owner,) = [member for member in state.members.values() if member.role is Role.OWNER]
             ours = duties.is_our_turn(tx, {chat: tx.now + DAY_MS}, chat, state, owner.id)
-            store_items.wait(tx.db, chat, b"later" * 6, b"ahead", tx.now + DAY_MS)
+            store_items.wait(tx.db, chat, b"later" * 6, b"ahead", tx.now + DAY_MS, row.member)
             catching_up.check(tx, chat)
             ahead = chat in tx.memory.lost_asked
-            store_items.wait(tx.db, chat, b"just " * 6, b"now", tx.now)
+            store_items.wait(tx.db, chat, b"just " * 6, b"now", tx.now, row.member)
             store_items.waits_no_more(tx.db, chat, b"later" * 6)
             tx.memory.lost_asked.clear()
             catching_up.check(tx, chat)

@@ -105,6 +105,23 @@ def test_who_is_known_for_the_group_alone_is_told_nothing(tmp_path: Path, monkey
     run_world(tmp_path, main)
 
 
+def test_who_is_gone_is_told_nothing_though_a_contact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = sent(monkeypatch)
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("group_receipts", chat=CHAT)
+        for node, text in ((bob, "one"), (carol, "two")):
+            await node.call("send", chat=CHAT, text=text)
+        await reads(alice, CHAT, "one", "two")
+        await alice.call("remove_member", chat=CHAT, member="carol")
+        await alice.call("read", chat=CHAT)
+        await trio.sleep(300)
+        assert told == ["bob"]
+
+    run_world(tmp_path, main)
+
+
 def test_many_messages_that_are_read_one_by_one_are_told_at_once_also_after_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,8 +78,9 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "channel_mirror",
         "Says whether what others write in a channel is handed on at relays of the user, so that it outlives its own; "
-        "with `mirrors`, after a change. The link of it then names one of these relays too.",
-        "{mirrors, relays}",
+        "with `mirrors`, after a change. The link of it then names one of these relays too. `problem` is what is wrong "
+        "with one of them, or empty.",
+        "{mirrors, relays, problem}",
         (CHAT, Param("mirrors", "flag", "Hand it on, or no longer; null changes nothing.", default=None)),
     ),
     Method(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from enum import Enum, auto
 
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import LINKS_MS, Leaf, LeafKeys
-from p2pchat.core.groups.events import EpochMode, GroupEvent
-from p2pchat.core.groups.membership import MemberStanding
+from p2pchat.core.groups.events import EpochMode, GroupEvent, UpdateMember
+from p2pchat.core.groups.membership import LogAnswer, MemberStanding
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
 from p2pchat.core.groups.state import GroupState, Member
@@ -45,33 +46,78 @@ CANNOT_FOLLOW = "The present keys of this group did not reach you; somebody who 
 NAMELESS_GROUP = "group"
 
 
-def take(tx: Transaction, row: GroupRow, raw: bytes) -> bool:
-    """Add an event to the log of a group, and do what follows; return False if one of its parents is missing. Raises
+class EventOutcome(Enum):
+    """What became of an event."""
+
+    CHANGED = auto()
+    """It is part of the log now, or has brought keys that we lacked."""
+    KNOWN = auto()
+    """It was here."""
+    WAITING = auto()
+    """One of its parents is missing."""
+    LATER = auto()
+    """Its author has had us refuse so much that it is verified later."""
+
+
+def take(tx: Transaction, row: GroupRow, event: GroupEvent) -> EventOutcome:
+    """Add an event, whose signature nobody has verified yet, to the log of a group, and do what follows. Raises
     CannotOpen for one that says nothing.
     """
-    before = recovery.ownership(history.log_of(tx, row.chat).state)
-    taken = history.take(tx, row.chat, raw)
+    known = history.log_of(tx, row.chat)
+    foreseen = known.foresee(event)
+    if foreseen is LogAnswer.REFUSED:
+        raise CannotOpen
+    if foreseen is None and not _may_verify(tx, row, event):
+        return EventOutcome.LATER
+    before = recovery.ownership(known.state)
+    taken = () if foreseen is LogAnswer.KNOWN else _add(tx, row, event)
     if taken is None:
-        return False
+        return EventOutcome.WAITING
     changed = bool(taken)
-    for event in taken or _without_keys(tx, row, raw):
-        if event.mode is not EpochMode.NONE and _follow(tx, row, event):
-            follow_on(tx, row, event)
+    for new in taken or _without_keys(tx, row, event):
+        if new.mode is not EpochMode.NONE and _follow(tx, row, new):
+            follow_on(tx, row, new)
             changed = True
     if changed:
         settle(tx, row.chat)
-    for event in taken:
-        own_invites.banned(tx, row, event)
-        notices.tell(tx, row, event)
+    for new in taken:
+        own_invites.banned(tx, row, new)
+        notices.tell(tx, row, new)
     notices.tell_owners(tx, row, before, taken)
-    return True
+    return EventOutcome.CHANGED if changed else EventOutcome.KNOWN
 
 
-def _without_keys(tx: Transaction, row: GroupRow, raw: bytes) -> tuple[GroupEvent, ...]:
+def _may_verify(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
+    """Return whether an event may be verified and judged now, on the account of whoever it says is its author. Raises
+    CannotOpen for one that can be done without; from others somebody may have gone on.
+    """
+    limits, author, dispensable = tx.memory.group_limits, event.author_id, isinstance(event.action, UpdateMember)
+    if limits.may_err(row.chat, author, tx.now) and (not dispensable or limits.may_update(row.chat, author, tx.now)):
+        return True
+    log.info("a member of a group makes too many events")
+    if dispensable:
+        raise CannotOpen
+    return False
+
+
+def _add(tx: Transaction, row: GroupRow, event: GroupEvent) -> tuple[GroupEvent, ...] | None:
+    """Verify an event and put it into the log; return as `history.take`. Raises CannotOpen."""
+    limits = tx.memory.group_limits
+    events.verify_event(event)
+    try:
+        taken = history.take(tx, row.chat, event)
+    except CannotOpen:
+        limits.erred(row.chat, event.author_id, tx.now)
+        raise
+    if taken and isinstance(event.action, UpdateMember):
+        limits.updated(row.chat, event.author_id, tx.now)
+    return taken
+
+
+def _without_keys(tx: Transaction, row: GroupRow, event: GroupEvent) -> tuple[GroupEvent, ...]:
     """Return an event that was here already, if it makes an epoch that we do not have and now brings its rekey: it may
     have come without first.
     """
-    event = events.decode_verified(raw)
     here = event.rekey is None or store_epochs.get(tx.db, row.chat, event.id) is not None
     return () if here else (event,)
 

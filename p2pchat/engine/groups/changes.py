@@ -158,7 +158,7 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
     owned = recovery.ownership(log.state)
     under = _all_heads(tx, row, log, before)
     try:
-        history.take(tx, row.chat, event.raw)
+        history.take(tx, row.chat, event)
     except CannotOpen:  # it is full, and nothing was changed; what is due in other groups is not to fail with it
         raise NotNow(NO_ROOM, hint="`p2pchat group successor` founds another group in its place.") from None
     for epoch in under:  # before what follows: who is removed is told too

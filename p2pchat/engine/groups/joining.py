@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from contextlib import suppress
 
 from p2pchat.core.codec import encode
 from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
 from p2pchat.core.contents.group_refusal import JoinRefusal
-from p2pchat.core.groups import epochs, upkeep, welcome
+from p2pchat.core.groups import epochs, events, upkeep, welcome
 from p2pchat.core.groups.epochs import MAX_MEMBERS, LeafKeys
 from p2pchat.core.groups.events import GroupEvent, Newcomer
 from p2pchat.core.groups.membership import LogAnswer, MembershipLog, MemberStanding
@@ -265,7 +265,7 @@ def welcomed(tx: Transaction, contact: Contact, payload: GroupWelcome) -> ChatId
         opened = welcome.open_welcome(whole)
         row = store_groups.of_group(tx.db, opened.group)
         if row is not None and store_groups.present(tx.db, row.chat) is not None:
-            _take_keys(tx, contact, row, opened)
+            _take_keys(tx, row, opened)
             return row.chat
         return _join(tx, contact, opened)
     except CannotOpen:
@@ -283,7 +283,7 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
     me = known.state.members.get(member_id(sign_public(kept.sign_seed)))
     if me is None or me.leaf != _leaf(kept).leaf.key:
         raise CannotOpen
-    epoch = _epoch_event(known, told, opened, me.id)
+    epoch = _epoch_event(known, told.get(EventId(opened.epoch)), opened, me.id)
     row = GroupRow(
         chat=ChatId(tx.random(changes.CHAT_ID_BYTES)) if former is None else former.chat,
         group_id=opened.group,
@@ -314,18 +314,24 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
     return row.chat
 
 
-def _take_keys(tx: Transaction, contact: Contact, row: GroupRow, opened: Welcome) -> None:
-    """Take the secret of an epoch that we could not compute, and the events that we lack; not one of an epoch before
-    those that we have, whose keys were deleted. Raises CannotOpen.
+def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:
+    """Take the events of a welcome that we lack, each of which proves itself, and then the secret of an epoch that we
+    could not compute; not one of an epoch before those that we have, whose keys were deleted. What is here already is
+    not verified again. Raises CannotOpen if there is no secret for us.
     """
-    known, told = _read_log(tx, contact, opened)
+    known = history.log_of(tx, row.chat)
+    most = known.effort + MAX_EFFORT
+    for raw in opened.log:
+        with suppress(CannotOpen):
+            adopting.take(tx, row, events.decode_unverified(raw))
+        if known.effort > most:
+            raise CannotOpen
     if row.member not in known.state.members:
         raise CannotOpen
-    epoch = _epoch_event(known, told, opened, row.member)
-    for event in told.values():
-        adopting.take(tx, row, event.raw)
+    kept = store_events.get(tx.db, row.chat, EventId(opened.epoch))
+    epoch = _epoch_event(known, None if kept is None else events.decode_verified(kept), opened, row.member)
     held = [EventId(kept.id) for kept in store_epochs.of(tx.db, row.chat)]
-    if not history.log_of(tx, row.chat).knew(held, epoch.id):
+    if not known.knew(held, epoch.id):
         adopting.adopt(tx, row, epoch, opened.secret)
         adopting.follow_on(tx, row, epoch)
     adopting.settle(tx, row.chat)
@@ -355,10 +361,11 @@ def _read_log(
     return known, told
 
 
-def _epoch_event(known: MembershipLog, told: Mapping[EventId, GroupEvent], opened: Welcome, me: MemberId) -> GroupEvent:
-    """Return the event that made the epoch of a welcome, if it commits to the secret. Raises CannotOpen."""
-    event = told.get(EventId(opened.epoch))
-    if event is None or event.confirm is None or me not in known.recipients(event.id):
+def _epoch_event(known: MembershipLog, event: GroupEvent | None, opened: Welcome, me: MemberId) -> GroupEvent:
+    """Return the event that made the epoch of a welcome, None if that is not here, if it commits to the secret. Raises
+    CannotOpen.
+    """
+    if event is None or event.confirm is None or me not in {member.id for member in known.members_at(event.id)}:
         raise CannotOpen
     epochs.check_confirmation(opened.secret, event.confirm)
     return event

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import logging
 from enum import Enum, auto
-from functools import partial
-from typing import NamedTuple
 
 from p2pchat.core.content import decode_content
 from p2pchat.core.delivery import Route
-from p2pchat.core.groups import chains, items, messages
+from p2pchat.core.groups import chains, events, items, messages
+from p2pchat.core.groups.events import GroupEvent
 from p2pchat.core.groups.items import Item, MessageItem, PartItem
-from p2pchat.core.ids import ChatId, ContactId, MemberId, sender_of
+from p2pchat.core.ids import ChatId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, gaps, past, siblings, transcript
+from p2pchat.engine.groups import adopting, carriage, gaps, history, past, siblings, transcript
+from p2pchat.engine.groups.adopting import EventOutcome
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
@@ -31,7 +31,7 @@ from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
-from p2pchat.store.groups.items import WaitingItem
+from p2pchat.store.groups.items import NOBODY, WaitingItem
 from p2pchat.store.groups.members import MemberRow
 
 log = logging.getLogger(__name__)
@@ -39,13 +39,6 @@ log = logging.getLogger(__name__)
 
 FLOOD_WEIGHT = 4
 """How many times a byte of a member counts: what they write is passed on too, on the account of whoever does that."""
-
-
-class Bringer(NamedTuple):
-    """How an item came. payer: on whose account message keys are skipped for it."""
-
-    route: Route
-    payer: ContactId
 
 
 class ItemOutcome(Enum):
@@ -65,18 +58,18 @@ def take(
     sealed: bytes,
     route: Route,
     known: frozenset[MemberId] | None,
-    by: ContactId | None = None,
+    by: MemberId = NOBODY,
 ) -> None:
     """Handle an item that came. known: members who have it, as whoever brought it says; None: it is where all find
-    it. by: who brought it, if that is a contact.
+    it. by: the member who brought it, `NOBODY` for one whom we do not know.
     """
-    if _take(tx, row, sealed, Bringer(route, by or _nobody(row.chat)), known):
+    if _take(tx, row, sealed, route, known, by):
         take_waiting(tx, row.chat, route)
 
 
 def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
     """Try what waits in a group, until nothing more comes of it."""
-    again, bringer = True, Bringer(route, _nobody(chat))
+    again = True
     while again:
         again = False
         for waiting in store_items.waiting(tx.db, chat):
@@ -87,17 +80,14 @@ def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
                 continue
             store_items.waits_no_more(tx.db, chat, waiting.id)
             if waiting.epoch is None:
-                again |= _take(tx, row, waiting.item, bringer, carriage.NOBODY_ELSE)
+                again |= _take(tx, row, waiting.item, route, carriage.NOBODY_ELSE, waiting.member)
             elif (epoch := store_epochs.by_pk(tx.db, waiting.epoch)) is not None:
-                again |= _open(tx, row, epoch, waiting, bringer)
+                again |= _open(tx, row, epoch, waiting, route)
 
 
-def _nobody(chat: ChatId) -> ContactId:
-    """Return on whose account keys are skipped for what nobody in particular has brought: the group's."""
-    return ContactId(chat)
-
-
-def _take(tx: Transaction, row: GroupRow, sealed: bytes, by: Bringer, known: frozenset[MemberId] | None) -> bool:
+def _take(
+    tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None, by: MemberId
+) -> bool:
     """Handle one item; return whether something may be opened now that could not be before."""
     name = items.item_id(sealed)
     if store_items.was_seen(tx.db, row.chat, name):
@@ -107,7 +97,7 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, by: Bringer, known: fro
     except CannotOpen:
         return False
     if not found:
-        store_items.wait(tx.db, row.chat, name, sealed, tx.now)
+        store_items.wait(tx.db, row.chat, name, sealed, tx.now, by)
         return False
     try:
         item = items.open_item(sealed, found[0].id, carriage.secrets_of(found[0]))
@@ -115,7 +105,7 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, by: Bringer, known: fro
         return False
     store_items.see(tx.db, row.chat, name, None, tx.now)
     try:
-        outcome = _apply(tx, row, found[0], item, by)
+        outcome = _apply(tx, row, found[0], item, route)
     except CannotOpen:
         outcome = ItemOutcome.DROPPED
     if outcome is ItemOutcome.DROPPED:
@@ -129,40 +119,50 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, by: Bringer, known: fro
     return outcome is ItemOutcome.NEW
 
 
-def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, waiting: WaitingItem, by: Bringer) -> bool:
+def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, waiting: WaitingItem, route: Route) -> bool:
     """Handle what was open already, and waited; return as `_take`."""
     try:
-        return _apply(tx, row, epoch, items.open_whole(waiting.item), by, waiting.at) is ItemOutcome.NEW
+        return _apply(tx, row, epoch, items.open_whole(waiting.item), route, waiting.at) is ItemOutcome.NEW
     except CannotOpen:
         return False
 
 
 def _apply(
-    tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, by: Bringer, since: int | None = None
+    tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: Route, since: int | None = None
 ) -> ItemOutcome:
     """Apply what is in an item of an epoch. since: when (ms) one came that waited. Raises CannotOpen if it is not
     valid.
     """
     if isinstance(item, PartItem):
         whole = store_items.keep_part(tx.db, row.chat, item.part, tx.now)
-        outcome = ItemOutcome.TAKEN if whole is None else _apply(tx, row, epoch, items.open_whole(whole), by)
+        outcome = ItemOutcome.TAKEN if whole is None else _apply(tx, row, epoch, items.open_whole(whole), route)
         return (
             outcome if outcome is not ItemOutcome.DROPPED else ItemOutcome.TAKEN
         )  # the others need all parts, to see that
     if isinstance(item, MessageItem) and _was_removed(tx, row):
         raw = item.encode()
-        store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, epoch.pk)
+        store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, item.member, epoch.pk)
         return ItemOutcome.TAKEN
     if isinstance(item, MessageItem):
-        return _message(tx, row, epoch, item, by)
-    if adopting.take(tx, row, item.event):
-        siblings.tell(tx, row, epoch, item.event)
-        return ItemOutcome.NEW
-    store_items.wait(tx.db, row.chat, items.item_id(item.event), item.encode(), since or tx.now, epoch.pk)
-    return ItemOutcome.TAKEN
+        return _message(tx, row, epoch, item, route)
+    event = events.decode_unverified(item.event)
+    adopted = adopting.take(tx, row, event)
+    if adopted in (EventOutcome.WAITING, EventOutcome.LATER):
+        id = items.item_id(item.event)
+        store_items.wait(tx.db, row.chat, id, item.encode(), since or tx.now, _account(tx, row, event), epoch.pk)
+        return ItemOutcome.TAKEN if adopted is EventOutcome.WAITING else ItemOutcome.DROPPED
+    siblings.tell(tx, row, epoch, item.event)
+    return ItemOutcome.NEW if adopted is EventOutcome.CHANGED else ItemOutcome.TAKEN
 
 
-def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem, by: Bringer) -> ItemOutcome:
+def _account(tx: Transaction, row: GroupRow, event: GroupEvent) -> MemberId:
+    """Return on whose account an event waits: all authors of whom nothing is known yet, of whom anybody can make any
+    number, share one.
+    """
+    return event.author_id if event.author_id in history.log_of(tx, row.chat).added else NOBODY
+
+
+def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route) -> ItemOutcome:
     """Open a message, move its author's chain on, and do what it says."""
     member = store_members.get(tx.db, row.chat, item.member)
     chain = store_epochs.chain(tx.db, epoch.pk, item.member)
@@ -181,7 +181,7 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         item.number,
         item.body,
         lambda number: store_epochs.skipped(tx.db, epoch.pk, item.member, number),
-        partial(_may_skip, tx, by),
+        lambda count: tx.memory.group_limits.may_skip(row.chat, item.member, count, tx.now),
     )
     if read.found.used:
         store_epochs.use_skipped(tx.db, epoch.pk, item.member, item.number)
@@ -192,7 +192,7 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         of_sender, of_group = chains.surplus(*store_epochs.count_skipped(tx.db, row.chat, item.member))
         store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
         store_epochs.trim_skipped(tx.db, row.chat, of_group)
-        gaps.skipped(tx, row, epoch, item.member, [number for number, _ in read.found.skipped])
+        gaps.skipped(tx, row, epoch, item.member, range(chain.next, item.number))
     transcript.read(tx, row, epoch, read.message, item.body)
     tx.storage_limits.spend(author, size, tx.now, unread=False)
     store_members.knows(tx.db, row.chat, item.member, b"".join(read.message.log_heads))
@@ -202,21 +202,9 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         return ItemOutcome.TAKEN
     if content.kind.in_group and not _is_blocked(tx, member) and group_rules.may_post(tx, row, member, content):
         shown = _shown(tx, row.chat, item.member)
-        contents.apply(tx, partners.member(row.chat, item.member, shown), content, by.route)
+        contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
         past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
-
-
-def _may_skip(tx: Transaction, by: Bringer, count: int) -> bool:
-    """Return whether so many keys are derived for what somebody has brought, and note it: whoever has the keys of an
-    epoch can write numbers far ahead in the name of any member, and only after that work it shows that it is not so.
-    What is right is found missing later, and asked for.
-    """
-    if count > tx.skip_budget.left(by.payer, tx.now):
-        log.info("a member of a group has too many message keys skipped")
-        return False
-    tx.skip_budget.spend(by.payer, count, tx.now)
-    return True
 
 
 def _is_blocked(tx: Transaction, member: MemberRow) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.groups.epochs import CHAINS_MS, LINKS_MS, EpochAge, EpochDeletion, to_delete
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
@@ -21,6 +22,7 @@ from p2pchat.engine.groups import (
     logs,
     own_keys,
     receipts,
+    receive,
     recovery_actions,
 )
 from p2pchat.engine.runtime.committer import Committer
@@ -66,10 +68,12 @@ def tidy(tx: Transaction) -> None:
     """Delete what no group needs any more, and renew keys that are old."""
     for chat in sorted(store_groups.chats(tx.db)):
         _delete_epochs(tx, chat)
+        receive.take_waiting(tx, chat, Route.MAILBOX)
         catching_up.check(tx, chat)
         duties.check(tx, chat)
         recovery_actions.confirm(tx, chat)
         own_keys.check(tx, chat)
+        store_items.forget_surplus(tx.db, chat)
     logs.tick(tx)
     own_keys.tick(tx)
     store_epochs.drop_skipped(tx.db, tx.passed - CHAINS_MS)
@@ -91,7 +95,10 @@ def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
         return
     if len(rows) < 2:
         return
-    ages = {row.id: EpochAge(row.over_since, row.exporter is not None) for row in rows.values()}
+    ages = {
+        row.id: EpochAge(row.over_since, row.exporter is not None, max(0, (row.over_since or 0) - row.adopted_at))
+        for row in rows.values()
+    }
     merged = len(history.log_of(tx, chat).state.epoch_heads) == 1
     for epoch, deletion in to_delete(ages, tx.passed, merged=merged):
         if deletion is EpochDeletion.ALL:

@@ -83,7 +83,9 @@ async def mirror(engine: Engine, *, chat: str, mirrors: bool | None = None) -> J
             mirroring.change(tx, row, mirrors=mirrors)
         row = _found(tx.db, chat)
         address = engine.net.mailboxes.address_of
-        return {"mirrors": row.mirrors, "relays": [address(relay) for relay in mirroring.relays_of(tx.db, row)]}
+        relays = [address(relay) for relay in mirroring.relays_of(tx.db, row)]
+        problem = engine.channels.handing_problem(row.chat) if row.mirrors else ""
+        return {"mirrors": row.mirrors, "relays": relays, "problem": problem}
 
     answer: Json = await engine.committer.submit(act)
     return answer

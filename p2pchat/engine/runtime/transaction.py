@@ -29,6 +29,7 @@ from p2pchat.core.primitives import Entropy
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.effects import Effects
+from p2pchat.engine.runtime.group_limits import GroupLimits
 from p2pchat.engine.runtime.message_ids import MessageIds
 from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
@@ -112,7 +113,7 @@ class Memory:
     log_effort: how much work reading the logs of welcomes of a contact was then. gaps: groups in which messages may be
     missing; gap_bytes: the hour in which a member was last sent such, and how many bytes; receipts_due: groups in which
     members are to be told what we read; disputes: by the pk of an epoch and a member, those of whom this one has other
-    messages than we, as the user was told.
+    messages than we, as the user was told; group_limits: what members may have us do for nothing.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -143,6 +144,7 @@ class Memory:
     receipts_due: dict[ChatId, None] = field(default_factory=dict)
     gap_bytes: dict[tuple[ChatId, MemberId], tuple[int, int]] = field(default_factory=dict)
     disputes: dict[tuple[int, MemberId], frozenset[MemberId]] = field(default_factory=dict)
+    group_limits: GroupLimits = field(default_factory=GroupLimits)
     _before: dict[str, dict[Any, Any]] = field(default_factory=dict)
 
     def begin(self) -> None:

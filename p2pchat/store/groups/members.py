@@ -216,6 +216,12 @@ def contacts_in(db: Database, chat: ChatId) -> list[tuple[MemberId, ContactId]]:
     return [(MemberId(id), ContactId(contact)) for id, contact in db.query(sql, (chat,))]
 
 
+def first(db: Database, chat: ChatId, most: int) -> list[MemberId]:
+    """Return the members of a group, at most so many, in the order of their ids."""
+    sql = "SELECT id FROM group_members WHERE chat = ? AND NOT gone ORDER BY id LIMIT ?"
+    return [MemberId(id) for (id,) in db.query(sql, (chat, most))]
+
+
 def contact_of(db: Database, chat: ChatId, id: MemberId) -> ContactId | None:
     """Return the contact who is this member, if we know."""
     row = db.query_one("SELECT contact FROM group_members WHERE chat = ? AND id = ?", (chat, id))

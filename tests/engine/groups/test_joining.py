@@ -129,6 +129,54 @@ def test_the_keys_of_an_epoch_that_is_over_and_deleted_are_not_taken_again(
     run_world(tmp_path, main)
 
 
+def test_of_a_welcome_to_a_member_only_what_is_new_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is in a group can be sent its log again and again."""
+
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        for number in range(3):
+            await alice.call("set_group", chat="hikers", key="topic", value=str(number))
+
+        async def follows() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["topic"] == "2")
+
+        await until(follows)
+        await bob.stop()
+        await alice.call("set_group", chat="hikers", key="topic", value="new")
+
+        def told(tx: Transaction) -> tuple[tuple[bytes, ...], GroupId, EpochId]:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            assert row.epoch is not None
+            return tuple(event.event for event in store_events.all(tx.db, chat)), row.group_id, row.epoch
+
+        log, group, epoch = await alice.engine.committer.submit(told)
+        world.cut(alice, bob)
+        bob = await world.start("bob")
+        verified, verify = list[GroupEvent](), events.verify_event
+
+        def count(event: GroupEvent) -> None:
+            verified.append(event)
+            verify(event)
+
+        monkeypatch.setattr(events, "verify_event", count)
+
+        def act(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            for _ in range(3):
+                for part in welcome.cut_welcome(Welcome(group, row.member, epoch, bytes(32), log)):
+                    joining.welcomed(tx, tx.find("alice"), GroupWelcome(part))
+
+        await bob.engine.committer.submit(act)
+        assert len(verified) == 1
+        assert (await bob.call("group", chat="hikers"))["topic"] == "new"
+
+    run_world(tmp_path, main)
+
+
 def test_no_key_of_a_group_has_a_repr() -> None:
     key = b"secret" * 6
     join = JoinRow(GroupId(bytes(32)), ContactId(bytes(8)), key, key, key, "hikers", 1)
