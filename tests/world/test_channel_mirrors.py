@@ -24,7 +24,7 @@ from p2pchat.ports import Relay
 from p2pchat.relay.feed_store import FeedChange
 from tests.support.boxes import NOW
 from tests.support.channel_worlds import Mirror, founded, mirrors, reads
-from tests.support.world import World, WorldNode, run_world, until
+from tests.support.world import World, WorldNode, befriend, run_world, until
 
 
 async def _at(relay: Mirror, count: int) -> bool:
@@ -381,6 +381,23 @@ def test_a_group_is_linked_and_readers_ask_to_join_it(tmp_path: Path) -> None:
             await until(shown, 60)
             seen = (await bob.call("channel", chat="news"))["comments"]
             assert (seen["name"], seen["text"], seen["chat"]) == ("talk", linked["text"], None)
+            await befriend(alice, bob)
+            await alice.call("add_members", chat=group["id"], contacts=["bob"])
+
+            async def is_in() -> bool:
+                found = (await bob.call("channel", chat="news"))["comments"]["chat"]
+                return found in {one["id"] for one in await bob.call("chats") if one["name"] == "talk"}
+
+            await until(is_in, 600)
+            await alice.call("set_group", chat=group["id"], key="name", value="all about it")
+            again = await alice.call("create_group", name="talk")  # of the same person, with the name of the invite
+            assert (await alice.call("channel", chat="news"))["comments"]["chat"] != again["id"]
+            await alice.call("channel_comments", chat="news", group=again["id"])
+
+            async def another() -> bool:
+                return bool((await bob.call("channel", chat="news"))["comments"]["chat"] is None)
+
+            await until(another, 60)
             await alice.call("channel_comments", chat="news", remove=True)
 
             async def gone() -> bool:

@@ -17,8 +17,7 @@ _CHANNEL: Final = (
     "when the writer last said that this is all (or null), `forked` whether they signed two different posts with one "
     "number, after which nothing more is taken, and `problem` what a person should know, or empty. `mirrors`: what "
     "others write in it is handed on at relays of the user. `comments` is {name, text, expires, chat} of the group in "
-    "which people talk about it, or null: `text` is an invite for `add`, `chat` the group's, if the user is in it and "
-    "that is known"
+    "which people talk about it, or null: `text` is an invite for `add`, `chat` the group's, if the user is in it"
 )
 
 METHODS: Final[tuple[Method, ...]] = (

@@ -14,6 +14,7 @@ from p2pchat.core.contents import GroupHistory, Text
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.groups import messages, welcome
 from p2pchat.core.groups.messages import GroupMessage
+from p2pchat.core.groups.past_rules import PastRules
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY
 from p2pchat.core.groups.state import Member
@@ -83,17 +84,19 @@ def take(tx: Transaction, contact: Contact, payload: GroupHistory) -> None:
     most = HISTORY.read(history.log_of(tx, row.chat).state.settings)
     if not most or tx.now - row.joined_at > TAKEN_FOR_MS:
         return
-    readers: dict[EpochId, Mapping[MemberId, Member]] = {}
+    readers, rules = dict[EpochId, Mapping[MemberId, Member]](), PastRules(history.log_of(tx, row.chat))
     for message in told[-most:]:
         try:
-            author = _author(tx, row.chat, row.member, readers, message)
+            author = _author(tx, row.chat, readers, message)
             messages.verify_message(message, author.sign)
             content = decode_content(message.content)
         except CannotOpen:
             log.info("a message in the history of a group is not signed by a member of that time")
             continue
         shown = isinstance(content.payload, Text) and not content.expire_s and message.member != row.member
-        if shown and not _is_blocked(tx, row.chat, message.member):
+        if not shown or _is_blocked(tx, row.chat, message.member):
+            continue
+        if group_rules.might_post(tx, row, message.member, content, rules.of(message)):
             _name(tx, row, author)
             _show(tx, row, message.member, content)
 
@@ -114,14 +117,10 @@ def _name(tx: Transaction, row: GroupRow, author: Member) -> None:
 
 
 def _author(
-    tx: Transaction,
-    chat: ChatId,
-    me: MemberId,
-    readers: dict[EpochId, Mapping[MemberId, Member]],
-    message: GroupMessage,
+    tx: Transaction, chat: ChatId, readers: dict[EpochId, Mapping[MemberId, Member]], message: GroupMessage
 ) -> Member:
-    """Return who wrote a message. Raises CannotOpen where the log has no such epoch, or no such member, where that one
-    could only read, or where we read the epoch ourselves: the rules of the group say what is shown of it.
+    """Return who wrote a message. Raises CannotOpen where the log has no such epoch, or no such member, or where that
+    one could only read.
     """
     if message.epoch not in readers:
         try:
@@ -129,7 +128,7 @@ def _author(
         except KeyError:
             readers[message.epoch] = {}
     author = readers[message.epoch].get(message.member)
-    if author is None or me in readers[message.epoch] or _reads_only(tx, chat, author):
+    if author is None or _reads_only(tx, chat, author):
         raise CannotOpen
     return author
 
