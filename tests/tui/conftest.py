@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,18 @@ from p2pchat.tui.app import ChatApp
 from p2pchat.tui.node_client import NodeClient
 from tests.support.processes import PATIENCE
 from tests.support.quick_loop import run
+from tests.support.zones import in_zone
 from tests.tui.fakes import FakeNode
+from tests.tui.pictures import take
 
 __all__ = ["opened", "run", "until"]
+
+
+@pytest.fixture(autouse=True)
+def utc() -> Iterator[None]:
+    """Everybody's clock shows the same, wherever the tests run."""
+    with in_zone("UTC"):
+        yield
 
 
 @pytest.fixture
@@ -34,7 +43,7 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
     """Let the app work until something is so."""
     deadline = monotonic() + PATIENCE  # by the real clock: what is waited for may be in a thread
     while not condition():
-        assert monotonic() < deadline
+        assert monotonic() < deadline, f"waited in vain, and the screen shows\n{take(pilot.app).shown}"
         await pilot.pause()
 
 

@@ -9,10 +9,10 @@ import trio
 
 from p2pchat.core.groups import membership, upkeep
 from p2pchat.core.groups.events import RotateEpoch
-from p2pchat.engine.groups import changes, duties
+from p2pchat.engine.groups import changes, duties, gaps
 from p2pchat.engine.groups import upkeep as group_upkeep
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NotNow
+from p2pchat.errors import DiskFull, NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
 from tests.support.group_worlds import found, has_members, reads, said
 from tests.support.world import World, befriend, run_world, until
@@ -187,5 +187,33 @@ def test_what_fails_in_the_upkeep_of_groups_keeps_nothing_else_from_being_done(
         monkeypatch.setattr(group_upkeep, "tidy", tidied.append)
         await trio.sleep(2 * HOUR_SECONDS)
         assert tidied
+
+    run_world(tmp_path, main)
+
+
+def test_what_cannot_be_looked_for_at_the_start_is_looked_for_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        _, bob = await found(world, "alice", "bob")
+        await bob.stop()
+        begin, failed = gaps.begin, list[Transaction]()
+
+        def full(tx: Transaction) -> None:
+            begin(tx)
+            failed.append(tx)
+            raise DiskFull
+
+        monkeypatch.setattr(gaps, "begin", full)
+        bob = await world.start("bob")
+
+        async def has_failed() -> bool:
+            return bool(failed)
+
+        await until(has_failed)
+        begun = list[Transaction]()
+        monkeypatch.setattr(gaps, "begin", begun.append)
+        await trio.sleep(2 * HOUR_SECONDS)
+        assert len(begun) == 1
 
     run_world(tmp_path, main)

@@ -7,7 +7,7 @@ is refused if its author had no right to it as of these, which is the same for e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,7 +30,7 @@ from p2pchat.core.groups.personal import PersonalEvents
 from p2pchat.core.groups.rights import EventRight, right_to
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.state import GroupState, Member
-from p2pchat.core.groups.summary import Summary, epoch_order, member_of
+from p2pchat.core.groups.summary import Summary, epoch_order, has_left, member_of
 from p2pchat.core.groups.view import LogView
 from p2pchat.core.groups.waiting import WaitingEvents
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
@@ -100,7 +100,11 @@ class MembershipLog:
     def __init__(self, group: GroupId) -> None:
         self.group = group
         self._log = Ancestry()
+        self.added: Container[MemberId] = self._log.added
+        """Everybody whom an event adds that is here, whether it counts or not."""
         self._now = LogView(self._log)
+        self.graph, self.view = self._log, self._now
+        """The events with all that never changes, and what all of them say together: to be read (`past_rules`)."""
         self._views: dict[int, LogView] = {}
         self._personal = PersonalEvents()
         self._waiting = WaitingEvents()
@@ -127,13 +131,23 @@ class MembershipLog:
         for raw in stored:
             self._add(decode_verified(raw), bounded=False)
 
-    def add(self, raw: bytes) -> LogResult:
-        """Take the bytes of one event, from anybody."""
+    def add(self, given: bytes | GroupEvent) -> LogResult:
+        """Take the bytes of one event, from anybody, or one whose signature has been verified."""
         try:
-            event = decode_event(raw)
+            return self._add(decode_event(given) if isinstance(given, bytes) else given)
         except CannotOpen:
             return LogResult(LogAnswer.REFUSED, reason="not an event")
-        return self._add(event)
+
+    def foresee(self, event: GroupEvent) -> LogAnswer | None:
+        """Return what becomes of an event whatever its signature is, or None if that has to be verified first. It costs
+        next to nothing: one that is here, or whose author was never added, is not worth more.
+        """
+        if self._is_unfit(event) or self._names_unfit(event):
+            return LogAnswer.REFUSED
+        if event.id in self._log.by_id or event.id in self._personal.ids:
+            return LogAnswer.KNOWN
+        stranger = event.parents and event.author_id not in self.added
+        return LogAnswer.REFUSED if stranger and not self._missing(event) else None
 
     def draft(self, author: bytes, action: Action) -> EventDraft:
         """Return an event of a member that is to be signed now, and knows everything that is here.
@@ -160,13 +174,6 @@ class MembershipLog:
                 raise NotAllowed(f"The group would refuse that: {right}")
         made = self.state.members if view is self._now else {}
         return EventDraft(core, prev, self._summary.members_after(view, action, self._personal, made))
-
-    def recipients(self, epoch: EpochId) -> tuple[MemberId, ...]:
-        """Return who was to have the secret of an epoch when it began, in the order of their ids. Raises KeyError if
-        its event is not here.
-        """
-        entry = self._log.by_id[epoch]
-        return tuple(sorted(self._view(entry.ancestors | entry.bit).members()))
 
     def members_at(self, epoch: EpochId) -> tuple[Member, ...]:
         """Return the members as of the event that made an epoch, with the keys and names that they have now, in the
@@ -206,6 +213,10 @@ class MembershipLog:
         known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
         return entry is not None and bool(_known(known) >> entry.index & 1)
 
+    def went(self, member: MemberId) -> bool:
+        """Return whether somebody who was added has left of their own accord, in whatever role."""
+        return member in self.state.left or has_left(self._now, member)
+
     def out_of_reach(self, member: MemberId) -> frozenset[MemberId]:
         """Return those who have left and whom a member has no right to remove: they were given a role that it takes a
         senior to end, and signed that they leave as if they did not know of it.
@@ -233,19 +244,29 @@ class MembershipLog:
     # --- taking events -------------------------------------------------------------------------------------------
 
     def _add(self, event: GroupEvent, *, bounded: bool = True) -> LogResult:
-        if (event.id if event.group is None else event.group) != self.group:
-            return LogResult(LogAnswer.REFUSED, event, reason="of another group")
         if event.id in self._log.by_id or event.id in self._personal.ids:
             return LogResult(LogAnswer.KNOWN, event)
-        if event.id in self._refused:
-            return LogResult(LogAnswer.REFUSED, event, reason="refused before")
-        if any(parent in self._refused or parent in self._personal.ids for parent in event.parents):
+        if self._is_unfit(event):
+            return LogResult(LogAnswer.REFUSED, event, reason="of another group, or refused before")
+        if self._names_unfit(event):
             return self._refuse(event, "it names one that cannot be named")
-        missing = tuple(parent for parent in event.parents if parent not in self._log.by_id)
+        missing = self._missing(event)
         if missing:
             dropped = self._waiting.keep(event, missing, bounded=bounded)
             return LogResult(LogAnswer.WAITING, event, missing, dropped=dropped)
         return self._settle(event)
+
+    def _is_unfit(self, event: GroupEvent) -> bool:
+        """Return whether an event is of another group, or was refused before."""
+        return (event.id if event.group is None else event.group) != self.group or event.id in self._refused
+
+    def _names_unfit(self, event: GroupEvent) -> bool:
+        """Return whether an event names one that cannot be named."""
+        return any(parent in self._refused or parent in self._personal.ids for parent in event.parents)
+
+    def _missing(self, event: GroupEvent) -> tuple[EventId, ...]:
+        """Return the parents of an event that are not here."""
+        return tuple(parent for parent in event.parents if parent not in self._log.by_id)
 
     def _settle(self, first: GroupEvent) -> LogResult:
         """Take or refuse an event whose parents are here, and then all that waited for it."""

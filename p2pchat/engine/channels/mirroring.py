@@ -7,7 +7,7 @@ bodies of the newest posts are kept for that, and a run of posts is put as the w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2pchat.core.channels import bodies, frames
 from p2pchat.core.channels.feed import Feed
@@ -86,6 +86,17 @@ def fill(tx: Transaction, row: ChannelRow, name: FeedName, posts: Sequence[Post]
             continue
         if post.header.seq >= feed.count - KEPT_BODIES and _may_keep(tx.db, row, post):
             store_channels.put_body(tx.db, row.chat, name, post)
+
+
+def passed_on(db: Database, row: ChannelRow, name: FeedName, posts: Sequence[Post]) -> list[Post]:
+    """Return posts as they are handed on: one that was deleted here or withdrawn without its body."""
+    kept = (_may_keep(db, row, post) and not _is_withdrawn(db, row, name, post) for post in posts)
+    return [post if whole else replace(post, body=None) for post, whole in zip(posts, kept, strict=True)]
+
+
+def _is_withdrawn(db: Database, row: ChannelRow, name: FeedName, post: Post) -> bool:
+    """Return whether a post that is not here as a message is known to be withdrawn."""
+    return store_channels.is_withdrawn(db, row.chat, name, bodies.message_id(post))
 
 
 def _may_keep(db: Database, row: ChannelRow, post: Post) -> bool:

@@ -43,13 +43,17 @@ OLDER_SECONDS = 10.0
 MOVES = 8
 """How often in a day the owner of a channel may have us read it at other relays."""
 REFUSED_WAIT = 6 * HOUR_SECONDS
-"""The same after a relay has refused a channel."""
+"""The same after a relay has refused a channel, and at most, with a relay that was left and is not told yet."""
 
 log = logging.getLogger(__name__)
 
 
 class _Enough(Refused):
     """It says more than this node takes in a day."""
+
+
+class _NoRun(LinkLost):
+    """It has earlier posts of this channel, and those in between are not to be had."""
 
 
 @dataclass(eq=False)
@@ -106,6 +110,12 @@ class ChannelSync:
         """Whether something that was written here is at no relay yet, and one may take it."""
         channels_ = self._channels.values()
         return any(one.unput and one.unput == one.wanted.keys() - one.problems.keys() for one in channels_)
+
+    def handing_problem(self, chat: ChatId) -> str:
+        """Return what is wrong with the relays at which we hand on a channel, "" if nothing is."""
+        mirrored = self._channels.get(chat)
+        relays = () if mirrored is None else mirrored.handing
+        return next((mirrored.problems[one.peer] for one in relays if mirrored and one.peer in mirrored.problems), "")
 
     def problem(self, chat: ChatId) -> str:
         """Return what is wrong with the relays of a channel, "" if one of them answers well."""
@@ -165,6 +175,8 @@ class ChannelSync:
         return moves.take(trio.current_time())
 
     async def _mirror(self, mirrored: _Mirrored) -> None:
+        if not mirrored.feeds:  # all of them are frozen: nothing is read or written any more
+            return
         with mirrored.scope:
             async with trio.open_nursery() as nursery:
                 for relay in channels.relays_of(mirrored.row):
@@ -173,12 +185,13 @@ class ChannelSync:
                 for relay in mirrored.handing:
                     mirrored.handed[relay.peer] = Wakeup()
                     nursery.start_soon(self._keep, mirrored, relay)
-                for relay in channels.relays_of(mirrored.row, retired=True):
-                    nursery.start_soon(self._tell, mirrored, relay)
+                if mirrored.row.own_feed in mirrored.feeds:
+                    for relay in channels.relays_of(mirrored.row, retired=True):
+                        nursery.start_soon(self._tell, mirrored, relay)
 
     async def _tell(self, mirrored: _Mirrored, relay: Relay) -> None:
         """Put the head of a channel of ours at a relay that mirrors it no longer: it names those that do."""
-        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
+        backoff = Backoff(FIRST_WAIT, REFUSED_WAIT, self._random)  # it may be gone for good
         own = mirrored.row.own_feed
         while True:
             with suppress(P2PChatError):
@@ -220,6 +233,9 @@ class ChannelSync:
         mirrored.problems.pop(relay.peer, None)
         backoff.reset()
         hands_on = relay in mirrored.handing
+        if not hands_on:  # it may have what is to be handed on
+            for wakeup in mirrored.handed.values():
+                wakeup.set()
         if not hands_on and not await self._committer.read(stored.is_written, mirrored.row):
             await self._follow(mirrored, relay, stream)
         failure: P2PChatError | None = None
@@ -381,6 +397,8 @@ class ChannelSync:
             found = await stream.get(name, max(0, (posts[0].header.seq if posts else 1) - 1), frames.MAX_WANTED)
             await self._committer.submit(reading.take, row.chat, name, found.head, found.posts)
             raise Refused("it has other posts of this channel")
+        if bad == frames.GAP:
+            raise _NoRun
         if bad is not None:
             raise LinkLost("the relay has no room, or no time for us")
 
@@ -391,8 +409,12 @@ class ChannelSync:
         wakeup = mirrored.handed[relay.peer]
         while True:
             wakeup.clear()
+            mirrored.problems.pop(relay.peer, None)
             for name in mirrored.feeds:
-                await self._hand_on_feed(mirrored, relay, stream, name)
+                try:
+                    await self._hand_on_feed(mirrored, relay, stream, name)
+                except _NoRun as error:
+                    mirrored.problems[relay.peer] = error.line()
             with trio.move_on_after(HOUR_SECONDS):
                 await wakeup.wait()
 
@@ -409,14 +431,35 @@ class ChannelSync:
         if answer.code != frames.DONE:
             raise LinkLost("the relay has no time for us")
         start = answer.next or known.first
+        if start < known.first:
+            start = await self._put_between(mirrored, stream, name, start, known.first)
+            if not await self._committer.read(stored.is_here, mirrored.row, name, start):
+                start = known.first  # which a relay takes whose own posts are too old to be kept
         while start < known.count:
             posts = await self._committer.read(stored.to_put, mirrored.row, name, start, False)
-            if not posts or posts[0].header.seq != start:
-                return  # what is between is not here
+            if not posts:
+                return
             await self._put_some(mirrored.row, name, posts, None, stream)
             start = posts[-1].header.seq + 1
         if answer.head is None or (answer.head.count, answer.head.at) < (known.head.count, known.head.at):
             await self._put_some(mirrored.row, name, [], known.head, stream)
+
+    async def _put_between(self, mirrored: _Mirrored, stream: FeedStream, name: FeedName, start: int, end: int) -> int:
+        """Put posts from number `start` to before `end`, whose bodies are not here, at a relay that has those before
+        them: somebody else began the feed there. Other relays hand them out. Return the number of the post that it
+        wants next. Raises PeerError or Refused.
+        """
+        for peer, other in list(mirrored.streams.items()):
+            while other is not stream and start < end:
+                posts: Sequence[Post] = ()
+                with trio.move_on_after(OLDER_SECONDS), suppress(PeerError):
+                    posts = (await other.get(name, start, min(stored.MAX_PUT_POSTS, end - start))).posts
+                if not posts or posts[0].header.seq != start or not mirrored.takes(peer, None, posts):
+                    break
+                handed = await self._committer.read(mirroring.passed_on, mirrored.row, name, posts)
+                await self._put_some(mirrored.row, name, handed, None, stream)
+                start = posts[-1].header.seq + 1
+        return start
 
 
 async def _earlier(stream: FeedStream, name: FeedName, first: int, want: int) -> list[Post]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from enum import Enum, auto
 
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import LINKS_MS, Leaf, LeafKeys
-from p2pchat.core.groups.events import EpochMode, GroupEvent
+from p2pchat.core.groups.events import EpochMode, GroupEvent, UpdateMember
+from p2pchat.core.groups.membership import LogAnswer
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
 from p2pchat.core.groups.state import GroupState, Member
@@ -48,32 +50,77 @@ CANNOT_FOLLOW = "The present keys of this group did not reach you; somebody who 
 NAMELESS_GROUP = "group"
 
 
-def take(tx: Transaction, row: GroupRow, raw: bytes) -> bool:
-    """Add an event to the log of a group, and do what follows; return False if one of its parents is missing. Raises
+class EventOutcome(Enum):
+    """What became of an event."""
+
+    CHANGED = auto()
+    """It is part of the log now, or has brought keys that we lacked."""
+    KNOWN = auto()
+    """It was here."""
+    WAITING = auto()
+    """One of its parents is missing."""
+    LATER = auto()
+    """Its author has had us refuse so much that it is verified later."""
+
+
+def take(tx: Transaction, row: GroupRow, event: GroupEvent) -> EventOutcome:
+    """Add an event, whose signature nobody has verified yet, to the log of a group, and do what follows. Raises
     CannotOpen for one that says nothing.
     """
-    before = recovery.ownership(history.log_of(tx, row.chat).state)
-    taken = history.take(tx, row.chat, raw)
+    known = history.log_of(tx, row.chat)
+    foreseen = known.foresee(event)
+    if foreseen is LogAnswer.REFUSED:
+        raise CannotOpen
+    if foreseen is None and not _may_verify(tx, row, event):
+        return EventOutcome.LATER
+    before = recovery.ownership(known.state)
+    taken = () if foreseen is LogAnswer.KNOWN else _add(tx, row, event)
     if taken is None:
-        return False
+        return EventOutcome.WAITING
     changed = bool(taken)
-    for event in taken or _without_keys(tx, row, raw):
-        if event.mode is not EpochMode.NONE and _follow(tx, row, event):
-            follow_on(tx, row, event)
+    for new in taken or _without_keys(tx, row, event):
+        if new.mode is not EpochMode.NONE and _follow(tx, row, new):
+            follow_on(tx, row, new)
             changed = True
     if changed:
         settle(tx, row.chat)
-    for event in taken:
-        notices.tell(tx, row, event)
+    for new in taken:
+        notices.tell(tx, row, new)
     notices.tell_owners(tx, row, before, taken)
-    return True
+    return EventOutcome.CHANGED if changed else EventOutcome.KNOWN
 
 
-def _without_keys(tx: Transaction, row: GroupRow, raw: bytes) -> tuple[GroupEvent, ...]:
+def _may_verify(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
+    """Return whether an event may be verified and judged now, on the account of whoever it says is its author. Raises
+    CannotOpen for one that can be done without; from others somebody may have gone on.
+    """
+    limits, author, dispensable = tx.memory.group_limits, event.author_id, isinstance(event.action, UpdateMember)
+    if limits.may_err(row.chat, author, tx.now) and (not dispensable or limits.may_update(row.chat, author, tx.now)):
+        return True
+    log.info("a member of a group makes too many events")
+    if dispensable:
+        raise CannotOpen
+    return False
+
+
+def _add(tx: Transaction, row: GroupRow, event: GroupEvent) -> tuple[GroupEvent, ...] | None:
+    """Verify an event and put it into the log; return as `history.take`. Raises CannotOpen."""
+    limits = tx.memory.group_limits
+    events.verify_event(event)
+    try:
+        taken = history.take(tx, row.chat, event)
+    except CannotOpen:
+        limits.erred(row.chat, event.author_id, tx.now)
+        raise
+    if taken and isinstance(event.action, UpdateMember):
+        limits.updated(row.chat, event.author_id, tx.now)
+    return taken
+
+
+def _without_keys(tx: Transaction, row: GroupRow, event: GroupEvent) -> tuple[GroupEvent, ...]:
     """Return an event that was here already, if it makes an epoch that we do not have and now brings its rekey: it may
     have come without first.
     """
-    event = events.decode_verified(raw)
     here = event.rekey is None or store_epochs.get(tx.db, row.chat, event.id) is not None
     return () if here else (event,)
 
@@ -176,8 +223,8 @@ def settle(tx: Transaction, chat: ChatId) -> None:
     if epoch is not None and row.problem:
         fields["problem"] = ""
     store_groups.update(tx.db, chat, **fields)
-    _settle_chat(tx, chat, state, present=me is not None, left=row.member in state.left)
-    if me is None or not HISTORY.read(state.settings):
+    _settle_chat(tx, chat, state, present=me is not None, left=history.log_of(tx, chat).went(row.member))
+    if not HISTORY.read(state.settings):
         store_records.forget(tx.db, chat)
     if me is None or me.role > Role.ADMIN:
         _end_invites(tx, chat)
@@ -198,7 +245,7 @@ def _end_invites(tx: Transaction, chat: ChatId) -> None:
 def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
     known, at = tx.memory.settled.get(row.chat), tx.now
     if known is None:  # the first time since the start; those who did not change are written again
-        before: Collection[MemberId] = [member.id for member in store_members.all(tx.db, row.chat)]
+        before: Collection[MemberId] = {member.id for member in store_members.all(tx.db, row.chat)}
         changed = list(state.members.values())
         at = tx.now if before else 0  # those whom we find there are no newcomers
     else:  # a log makes another value only of a member who has changed
@@ -210,6 +257,9 @@ def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
     gone = [id for id in before if id not in state.members]
     if gone:
         transfers.members_left(tx, row.chat, gone)
+    back = [member.id for member in changed if member.id not in before] if before else []
+    if back:
+        transfers.members_back(tx, row.chat, back)
     store_members.leave(tx.db, row.chat, gone)
     store_members.put(
         tx.db,
@@ -239,7 +289,8 @@ def _sending(tx: Transaction, row: GroupRow, state: GroupState) -> EpochId | Non
 
 def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: bool, left: bool) -> None:
     """Name the chat, and end it if we are no member any more. present: whether we are. left: whether we left; who was
-    removed keeps the keys for a day, since the removal may turn out to be void.
+    removed keeps the keys, what waits to be sent and the files that move for a day, since the removal may turn out to
+    be void.
     """
     row = store_chats.get(tx.db, chat)
     if row is None:
@@ -252,11 +303,11 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
         fields["ended_at"] = tx.now
         if left:
             forget_keys(tx, chat)
-        else:
-            store_items.withdraw_all(tx.db, chat)
-        transfers.group_ended(tx, chat)
-    elif present and row.ended_at is not None:
+            end(tx, chat)
+    elif present and row.ended_at is not None:  # the removal does not count any more
         fields["ended_at"] = None
+        tx.memory.gaps[chat] = None
+        tx.group_work = True
     if fields:
         store_chats.update(tx.db, chat, **fields)
         tx.people_changed = True
@@ -267,9 +318,17 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
         tx.unread[chat] = None
 
 
+def end(tx: Transaction, chat: ChatId) -> None:
+    """Give up what needs a group of which we shall not be a member again: what waits there, and the files that move."""
+    store_leaves.forget(tx.db, chat)
+    store_items.forget_all(tx.db, chat)
+    store_records.forget(tx.db, chat)
+    transfers.group_ended(tx, chat)
+
+
 def forget_keys(tx: Transaction, chat: ChatId) -> None:
-    """Delete the keys of a group that we have left, and what waited to be sent or opened. What is to be put into a log
-    still is, for a day: that we leave, where nobody else is told of it.
+    """Delete the keys of a group that we have left. What is to be put into a log still is, for a day: that we leave,
+    where nobody else is told of it.
     """
     for epoch in store_epochs.of(tx.db, chat):
         if store_logs.waits(tx.db, epoch.pk):
@@ -277,6 +336,4 @@ def forget_keys(tx: Transaction, chat: ChatId) -> None:
         else:
             store_epochs.remove(tx.db, epoch.pk)
     tx.group_logs_changed = True
-    store_leaves.forget(tx.db, chat)
-    store_items.forget_all(tx.db, chat)
     tx.erased = True

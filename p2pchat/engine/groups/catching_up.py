@@ -40,7 +40,7 @@ def check(tx: Transaction, chat: ChatId) -> None:
     row = store_groups.present(tx.db, chat)
     if row is None:
         return
-    tx.memory.note(tx.memory.lost_asked, chat, tx.now)
+    tx.memory.lost_asked[chat] = tx.now
     for member, contact_id in store_members.contacts_in(tx.db, chat):
         manager, contact = store_members.get(tx.db, chat, member), tx.contact(contact_id)
         if manager is None or manager.role > Role.ADMIN or contact is None or contact.state != ContactState.CONTACT:
@@ -63,7 +63,7 @@ def lost(tx: Transaction, contact: Contact, payload: GroupLost) -> None:
     for member in store_members.of_contact_in(tx.db, row.chat, contact.id):
         if tx.recent(tx.memory.lost_answered.get((row.chat, member), 0), ANSWER_EVERY_MS):
             continue
-        tx.memory.note(tx.memory.lost_answered, (row.chat, member), tx.now)
+        tx.memory.lost_answered[row.chat, member] = tx.now
         try:
             event, secret = changes.make(tx, row, RotateEpoch())
         except NotNow:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import suppress
 
 from p2pchat.core.codec import encode
 from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
 from p2pchat.core.contents.group_refusal import JoinRefusal
-from p2pchat.core.groups import epochs, upkeep, welcome
+from p2pchat.core.groups import epochs, events, upkeep, welcome
 from p2pchat.core.groups.epochs import MAX_MEMBERS, LeafKeys
 from p2pchat.core.groups.events import GroupEvent, Newcomer
 from p2pchat.core.groups.membership import MembershipLog
@@ -31,11 +32,13 @@ from p2pchat.engine.groups import adopting, changes, history, notices, past, wel
 from p2pchat.engine.groups.adopting import NAMELESS_GROUP
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import facts, meta, partners
 from p2pchat.store import invites as store_invites
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.facts import Fact
 from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import joins as store_joins
@@ -50,6 +53,8 @@ MAX_EFFORT = 20_000_000
 """Half a minute of reading a log (`MembershipLog.effort`): hundreds of events that were made apart, after ten
 thousand.
 """
+MAX_REFUSALS_A_DAY = 8
+"""Groups of one contact of which the user is told in a day that they cannot join."""
 MAX_ANNOUNCED = 256
 """Members of a group up to which a new one looks for contacts there."""
 
@@ -199,12 +204,21 @@ def _count_use(tx: Transaction, row: GroupRow, contact: Contact) -> None:
 
 
 def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
-    """Tell the user that they do not become a member of a group that they wanted to join."""
+    """Tell the user that they do not become a member of a group by this contact: once a day for a group, and of a few
+    groups, so that nobody fills the screen with refusals. By other contacts they still may.
+    """
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
         return
     if payload.reason != JoinRefusal.NOT_NOW:  # otherwise the same keys may be used yet
-        store_joins.ended(tx.db, payload.group)
+        store_joins.ended(tx.db, payload.group, contact.id)
+    times = tx.memory.join_refused
+    told = [group for (by, group), at in times.items() if by == contact.id and tx.recent(at, DAY_MS)]
+    if payload.group in told or len(told) >= MAX_REFUSALS_A_DAY:
+        return
+    for outdated in [key for key, at in times.items() if not tx.recent(at, DAY_MS)]:
+        del times[outdated]
+    times[contact.id, payload.group] = tx.now
     why = _REFUSALS.get(payload.reason, "you were declined")
     tx.event("node", warning=f"You cannot join {kept.name or NAMELESS_GROUP}: {why}.")
 
@@ -244,7 +258,8 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
     me = known.state.members.get(member_id(sign_public(kept.sign_seed)))
     if me is None or me.leaf != _leaf(kept).leaf.key:
         raise CannotOpen
-    epoch = _epoch_event(known, taken, opened, me.id)
+    made = next((event for event in taken if event.id == opened.epoch), None)
+    epoch = _epoch_event(known, made, opened, me.id)
     former = store_groups.of_group(tx.db, opened.group)  # of one who comes back
     row = GroupRow(
         chat=ChatId(tx.random(changes.CHAT_ID_BYTES)) if former is None else former.chat,
@@ -275,17 +290,23 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
 
 
 def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:
-    """Take the secret of an epoch that we could not compute, and the events that we lack; not one of an epoch before
-    those that we have, whose keys were deleted. Raises CannotOpen.
+    """Take the events of a welcome that we lack, each of which proves itself, and then the secret of an epoch that we
+    could not compute; not one of an epoch before those that we have, whose keys were deleted. What is here already is
+    not verified again. Raises CannotOpen if there is no secret for us.
     """
-    known, taken = _read_log(opened)
+    known = history.log_of(tx, row.chat)
+    most = known.effort + MAX_EFFORT
+    for raw in opened.log:
+        with suppress(CannotOpen):
+            adopting.take(tx, row, events.decode_unverified(raw))
+        if known.effort > most:
+            raise CannotOpen
     if row.member not in known.state.members:
         raise CannotOpen
-    epoch = _epoch_event(known, taken, opened, row.member)
-    for event in taken:
-        adopting.take(tx, row, event.raw)
+    kept = store_events.get(tx.db, row.chat, EventId(opened.epoch))
+    epoch = _epoch_event(known, None if kept is None else events.decode_verified(kept), opened, row.member)
     held = [EventId(kept.id) for kept in store_epochs.of(tx.db, row.chat)]
-    if not history.log_of(tx, row.chat).knew(held, epoch.id):
+    if not known.knew(held, epoch.id):
         adopting.adopt(tx, row, epoch, opened.secret)
         adopting.follow_on(tx, row, epoch)
     adopting.settle(tx, row.chat)
@@ -303,10 +324,11 @@ def _read_log(opened: Welcome) -> tuple[MembershipLog, list[GroupEvent]]:
     return known, taken
 
 
-def _epoch_event(known: MembershipLog, taken: list[GroupEvent], opened: Welcome, me: MemberId) -> GroupEvent:
-    """Return the event that made the epoch of a welcome, if it commits to the secret. Raises CannotOpen."""
-    event = next((event for event in taken if event.id == opened.epoch), None)
-    if event is None or event.confirm is None or me not in known.recipients(event.id):
+def _epoch_event(known: MembershipLog, event: GroupEvent | None, opened: Welcome, me: MemberId) -> GroupEvent:
+    """Return the event that made the epoch of a welcome, None if that is not here, if it commits to the secret. Raises
+    CannotOpen.
+    """
+    if event is None or event.confirm is None or me not in {member.id for member in known.members_at(event.id)}:
         raise CannotOpen
     epochs.check_confirmation(opened.secret, event.confirm)
     return event

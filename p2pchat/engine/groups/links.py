@@ -159,7 +159,8 @@ def shut_out(tx: Transaction, row: GroupRow, contact_id: ContactId) -> None:
 
 def tidy(tx: Transaction) -> None:
     """Forget those who were known for joining alone, a day after there is nothing to do for it any more. In a small
-    group they stay as long as they and we are members: items travel between us.
+    group they stay as long as they and we are members, and a day longer: items travel between us, also one that says
+    that our removal does not count.
     """
     store_links.forget_unanswered(tx.db, tx.passed - ANSWER_MS)
     for id in store_contacts.for_groups(tx.db):
@@ -168,5 +169,5 @@ def tidy(tx: Transaction) -> None:
             continue
         if store_links.asks(tx.db, id) or store_outbox.has_waiting(tx.db, first_device(id)):
             continue
-        if not store_members.carries(tx.db, id, MAX_PAIRWISE):
+        if not store_members.carries(tx.db, id, MAX_PAIRWISE, tx.passed - KEEP_MS):
             contacts.remove(tx, contact)

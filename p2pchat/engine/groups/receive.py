@@ -14,12 +14,14 @@ from enum import Enum, auto
 from p2pchat.core.content import decode_content
 from p2pchat.core.contents import GroupMeet
 from p2pchat.core.delivery import Route
-from p2pchat.core.groups import chains, items, messages
+from p2pchat.core.groups import chains, events, items, messages
+from p2pchat.core.groups.events import GroupEvent
 from p2pchat.core.groups.items import Item, MessageItem, PartItem
 from p2pchat.core.ids import ChatId, ItemId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, gaps, past, siblings, transcript
+from p2pchat.engine.groups import adopting, carriage, gaps, history, past, siblings, transcript
+from p2pchat.engine.groups.adopting import EventOutcome
 from p2pchat.engine.groups.item_batch import ItemBatch
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
@@ -30,7 +32,7 @@ from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
-from p2pchat.store.groups.items import WaitingItem
+from p2pchat.store.groups.items import NOBODY, WaitingItem
 from p2pchat.store.groups.members import MemberRow
 
 log = logging.getLogger(__name__)
@@ -51,12 +53,19 @@ class ItemOutcome(Enum):
     """It says nothing, and never will."""
 
 
-def take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None) -> None:
+def take(
+    tx: Transaction,
+    row: GroupRow,
+    sealed: bytes,
+    route: Route,
+    known: frozenset[MemberId] | None,
+    by: MemberId = NOBODY,
+) -> None:
     """Handle an item that came. known: members who have it, as whoever brought it says; None: it is where all find
-    it.
+    it. by: the member who brought it, `NOBODY` for one whom we do not know.
     """
     with ItemBatch(tx, row) as batch:
-        if _take(batch, items.item_id(sealed), sealed, route, known):
+        if _take(batch, items.item_id(sealed), sealed, route, known, by):
             _take_waiting(batch, route)
 
 
@@ -66,7 +75,7 @@ def take_all(tx: Transaction, row: GroupRow, sealed: Sequence[bytes], route: Rou
         came = [(items.item_id(item), item) for item in sealed]
         opened = _open_all(batch, came)
         for id, item in came:
-            if _take(batch, id, item, route, None, opened.get(id)):
+            if _take(batch, id, item, route, None, NOBODY, opened.get(id)):
                 _take_waiting(batch, route)
 
 
@@ -109,7 +118,7 @@ def _take_waiting(batch: ItemBatch, route: Route) -> None:
                 continue
             store_items.waits_no_more(batch.tx.db, chat, waiting.id)
             if waiting.epoch is None:
-                again |= _take(batch, ItemId(waiting.id), waiting.item, route, carriage.NOBODY_ELSE)
+                again |= _take(batch, ItemId(waiting.id), waiting.item, route, carriage.NOBODY_ELSE, waiting.member)
             elif (epoch := store_epochs.by_pk(batch.tx.db, waiting.epoch)) is not None:
                 again |= _open(batch, epoch, waiting, route)
 
@@ -120,6 +129,7 @@ def _take(
     sealed: bytes,
     route: Route,
     known: frozenset[MemberId] | None,
+    by: MemberId,
     opened: Item | None = None,
 ) -> bool:
     """Handle one item; return whether something may be opened now that could not be before. opened: what is in it, if
@@ -133,7 +143,7 @@ def _take(
     except CannotOpen:
         return False
     if epoch is None:
-        store_items.wait(tx.db, row.chat, id, sealed, tx.now)
+        store_items.wait(tx.db, row.chat, id, sealed, tx.now, by)
         return False
     try:
         item = items.open_item(sealed, epoch.id, batch.secrets(epoch)) if opened is None else opened
@@ -180,20 +190,29 @@ def _apply(
         )  # the others need all parts, to see that
     if isinstance(item, MessageItem) and _was_removed(tx, row):
         raw = item.encode()
-        store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, epoch.pk)
+        store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, item.member, epoch.pk)
         return ItemOutcome.TAKEN
     if isinstance(item, MessageItem):
         return _message(batch, row, epoch, item, route)
+    event = events.decode_unverified(item.event)
     batch.write()  # an event may delete chains, send what waited, and change all that was read
     try:
-        taken = adopting.take(tx, row, item.event)
+        adopted = adopting.take(tx, row, event)
     finally:
         batch.forget()
-    if taken:
-        siblings.tell(tx, row, epoch, item.event)
-        return ItemOutcome.NEW
-    store_items.wait(tx.db, row.chat, items.item_id(item.event), item.encode(), since or tx.now, epoch.pk)
-    return ItemOutcome.TAKEN
+    if adopted in (EventOutcome.WAITING, EventOutcome.LATER):
+        id = items.item_id(item.event)
+        store_items.wait(tx.db, row.chat, id, item.encode(), since or tx.now, _account(tx, row, event), epoch.pk)
+        return ItemOutcome.TAKEN if adopted is EventOutcome.WAITING else ItemOutcome.DROPPED
+    siblings.tell(tx, row, epoch, item.event)
+    return ItemOutcome.NEW if adopted is EventOutcome.CHANGED else ItemOutcome.TAKEN
+
+
+def _account(tx: Transaction, row: GroupRow, event: GroupEvent) -> MemberId:
+    """Return on whose account an event waits: all authors of whom nothing is known yet, of whom anybody can make any
+    number, share one.
+    """
+    return event.author_id if event.author_id in history.log_of(tx, row.chat).added else NOBODY
 
 
 def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route) -> ItemOutcome:
@@ -215,6 +234,7 @@ def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem
         item.number,
         item.body,
         lambda number: store_epochs.skipped(tx.db, epoch.pk, item.member, number),
+        lambda count: tx.memory.group_limits.may_skip(row.chat, item.member, count, tx.now),
     )
     if read.found.used:
         store_epochs.use_skipped(tx.db, epoch.pk, item.member, item.number)
@@ -225,7 +245,7 @@ def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem
         of_sender, of_group = chains.surplus(*store_epochs.count_skipped(tx.db, row.chat, item.member))
         store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
         store_epochs.trim_skipped(tx.db, row.chat, of_group)
-        gaps.skipped(tx, row, epoch, item.member, [number for number, _ in read.found.skipped])
+        gaps.skipped(tx, row, epoch, item.member, range(chain.next, item.number))
         batch.may_miss_more([epoch.pk])
     transcript.read(batch, row, epoch, read.message, item.body)
     tx.storage_limits.spend(author, size, tx.now, unread=False)

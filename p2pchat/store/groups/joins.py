@@ -79,6 +79,7 @@ def get(db: Database, group: GroupId, contact: ContactId) -> JoinRow | None:
     return None if row is None else JoinRow(*row)
 
 
-def ended(db: Database, group: GroupId) -> None:
-    """Forget the keys that we made for a group: it is here, or will not be."""
-    db.execute("DELETE FROM group_joins WHERE group_id = ?", (group,))
+def ended(db: Database, group: GroupId, contact: ContactId | None = None) -> None:
+    """Forget the keys that we made for a group: it is here, or `contact` does not let us join it."""
+    sql = "DELETE FROM group_joins WHERE group_id = ?1 AND (?2 IS NULL OR contact = ?2)"
+    db.execute(sql, (group, contact))

@@ -500,10 +500,10 @@ def test_who_was_added_beside_an_epoch_is_no_holder_of_it() -> None:
     log = team.log(apart)
     assert (ned.id in log.holders(added.id), zed.id in log.holders(added.id)) == (True, False)
     assert (ned.id in log.holders(beside.id), zed.id in log.holders(beside.id)) == (False, True)
-    assert log.holders(added.id) == {*log.recipients(added.id)}
+    assert log.holders(added.id) == {member.id for member in log.members_at(added.id)}
     removal = team.write("ada", REMOVE_MAX)
     log = team.log(apart)
-    assert log.holders(removal.id) == {*log.recipients(removal.id)}
+    assert log.holders(removal.id) == {member.id for member in log.members_at(removal.id)}
 
 
 def test_events_of_another_group_and_other_bytes_are_refused() -> None:
