@@ -145,6 +145,8 @@ def _take(
     if epoch is None:
         store_items.wait(tx.db, row.chat, id, sealed, tx.now, by)
         return False
+    if not epoch.header:  # of a group that we have left, perhaps by what came just before
+        return False
     try:
         item = items.open_item(sealed, epoch.id, batch.secrets(epoch)) if opened is None else opened
     except CannotOpen:  # no member has sealed it; who brings such can make any number, so they are not noted
