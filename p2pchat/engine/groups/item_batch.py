@@ -7,7 +7,7 @@ calls `write` before and `forget` after it. All of it is in one transaction: wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
@@ -33,15 +33,15 @@ from p2pchat.store.groups.transcript import KeptMessage, PlacedMessage
 
 class ItemBatch:
     """What is known of a group while items of it are taken, in one transaction. It is a context: at its end everything
-    is written, unless the transaction fails.
+    is written, unless the transaction fails. items: those that will come, if they are several.
     """
 
-    def __init__(self, tx: Transaction, row: GroupRow) -> None:
+    def __init__(self, tx: Transaction, row: GroupRow, items: Collection[ItemId] = ()) -> None:
         self.tx = tx
         self._chat = row.chat
         self._row: GroupRow | None = row
         self._row_is_new = True
-        self._new_items = set[ItemId]()
+        self._new_items = set(items) - store_items.seen(tx.db, row.chat, items) if items else set()
         self._seen_now: dict[ItemId, None] = {}
         self._epochs: dict[bytes, EpochRow | None] = {}
         self._secrets: dict[int, EpochSecrets] = {}
@@ -51,7 +51,8 @@ class ItemBatch:
         self._chains: dict[int, dict[MemberId, Chain | None]] = {}
         self._moved: dict[int, dict[MemberId, Chain]] = {}
         self._kept: dict[tuple[int, MemberId, int], KeptMessage] = {}
-        self._gaps: dict[int, bool] = {}
+        self.gaps: dict[int, bool] = {}
+        """By the pk of an epoch, whether messages of it are known of and have not arrived."""
 
     def __enter__(self) -> Self:
         return self
@@ -81,11 +82,7 @@ class ItemBatch:
         self._epochs.clear()
         self._secrets.clear()
         self._chains.clear()
-        self._gaps.clear()
-        self.forget_members()
-
-    def forget_members(self) -> None:
-        """Forget what was read of members: which contact one of them is, or how one is called, may have changed."""
+        self.gaps.clear()
         self._members.clear()
         self._authors.clear()
         self.tx.member_names.clear()
@@ -142,10 +139,6 @@ class ItemBatch:
 
     # --- items
 
-    def look_up(self, items: Collection[ItemId]) -> None:
-        """Read which of these items were seen."""
-        self._new_items.update(set(items) - store_items.seen(self.tx.db, self._chat, items))
-
     def was_seen(self, item: ItemId) -> bool:
         """Return whether an item was seen."""
         if item in self._seen_now:
@@ -186,11 +179,6 @@ class ItemBatch:
 
     def is_missing_some(self, epoch: int) -> bool:
         """Return whether messages of the epoch with this pk are known of and have not arrived."""
-        if epoch not in self._gaps:
-            self._gaps[epoch] = store_gaps.has_some(self.tx.db, epoch)
-        return self._gaps[epoch]
-
-    def may_miss_more(self, epochs: Iterable[int]) -> None:
-        """Note that of these epochs more messages may be missing now."""
-        for epoch in epochs:
-            self._gaps.pop(epoch, None)
+        if epoch not in self.gaps:
+            self.gaps[epoch] = store_gaps.has_some(self.tx.db, epoch)
+        return self.gaps[epoch]

@@ -71,8 +71,8 @@ def take(
 
 def take_all(tx: Transaction, row: GroupRow, sealed: Sequence[bytes], route: Route) -> None:
     """Handle items that came together from where all find them."""
-    with ItemBatch(tx, row) as batch:
-        came = [(items.item_id(item), item) for item in sealed]
+    came = [(items.item_id(item), item) for item in sealed]
+    with ItemBatch(tx, row, [id for id, _ in came]) as batch:
         opened = _open_all(batch, came)
         for id, item in came:
             if _take(batch, id, item, route, None, NOBODY, opened.get(id)):
@@ -89,7 +89,6 @@ def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
 
 def _open_all(batch: ItemBatch, came: Sequence[tuple[ItemId, bytes]]) -> dict[ItemId, Item]:
     """Open what was not seen and can be opened, and have what its messages need read for all of them at once."""
-    batch.look_up([id for id, _ in came])
     opened, authors = dict[ItemId, Item](), dict[int, tuple[EpochRow, dict[MemberId, None]]]()
     for id, sealed in came:
         epoch = None if batch.was_seen(id) else batch.epoch(sealed[: items.TAG_BYTES])
@@ -248,7 +247,7 @@ def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem
         store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
         store_epochs.trim_skipped(tx.db, row.chat, of_group)
         gaps.skipped(tx, row, epoch, item.member, range(chain.next, item.number))
-        batch.may_miss_more([epoch.pk])
+        batch.gaps.pop(epoch.pk, None)
     transcript.read(batch, row, epoch, read.message, item.body)
     tx.storage_limits.spend(author, size, tx.now, unread=False)
     batch.knows(member, b"".join(read.message.log_heads))
@@ -258,8 +257,9 @@ def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem
         return ItemOutcome.TAKEN
     if content.kind.in_group and not _is_blocked(tx, member) and group_rules.may_post(tx, row, member, content):
         contents.apply(tx, batch.author(item.member), content, route)
-        if isinstance(content.payload, GroupMeet):
-            batch.forget_members()
+        if isinstance(content.payload, GroupMeet):  # it says which contact somebody is
+            batch.write()
+            batch.forget()
         past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
 

@@ -56,7 +56,7 @@ def read(batch: ItemBatch, row: GroupRow, epoch: EpochRow, message: GroupMessage
         here = batch.name(pk, seen.member, seen.number)
         if here is None:
             gaps.named(tx, row, pk, seen, message.member, batch.chain(pk, seen.member))
-            batch.may_miss_more([pk])
+            batch.gaps.pop(pk, None)
         elif here != seen.head:
             _differs(tx, row, epoch, message, seen)
 

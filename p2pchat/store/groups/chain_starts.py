@@ -79,10 +79,10 @@ def _rows(db: Database, epoch: int, members: Collection[MemberId]) -> Iterator[t
     """Yield the rows in which the chains of these members are, if they are here, each with whose."""
     if len(members) <= FEW:
         for member in members:
-            if (found := db.query_one(_ROW, (epoch, member))) is not None:
-                yield _StartsRow(*found), [member]
+            if (row := db.query_one(_ROW, (epoch, member))) is not None:
+                yield _StartsRow(*row), [member]
         return
-    rows = [_StartsRow(*found) for found in db.query(_ROWS, (epoch,))]
+    rows = [_StartsRow(*row) for row in db.query(_ROWS, (epoch,))]
     firsts, owners = [row.first for row in rows], dict[int, list[MemberId]]()
     for member in members:
         owners.setdefault(bisect_right(firsts, member) - 1, []).append(member)
