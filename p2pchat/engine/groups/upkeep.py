@@ -36,11 +36,14 @@ from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import joins as store_joins
 
 Step = Callable[[Any], object]
 TURN_SECONDS = 60.0
 KEEP_SEEN_MS = 60 * DAY_MS
 """How long an item is remembered. Later its epoch is gone, and nothing of it can be opened."""
+OFFER_MS = 30 * DAY_MS
+"""How long a contact may take to answer an offer: one that stays could be answered after a removal."""
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ def tidy(tx: Transaction) -> None:
     store_epochs.drop_skipped(tx.db, tx.passed - CHAINS_MS)
     store_items.forget_seen(tx.db, tx.passed - KEEP_SEEN_MS)
     store_items.forget_waiting(tx.db, tx.passed - CHAINS_MS)
+    store_joins.expire_offers(tx.db, tx.passed - OFFER_MS)
 
 
 def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
@@ -125,13 +129,15 @@ class GroupUpkeep:
         while True:
             self._wake.clear()
             memory = self._committer.memory
-            turns = begun is None or bool(memory.keys_due or memory.logs_due or memory.gaps or memory.receipts_due)
+            due = (memory.keys_due, memory.logs_due, memory.gaps, memory.receipts_due, memory.lost_members)
+            turns = begun is None or any(due)
             with trio.move_on_after(TURN_SECONDS if turns else HOUR_SECONDS):
                 await self._wake.wait()
                 await trio.sleep(TURN_SECONDS)
             if begun is None:
                 begun = await self._attempt(self._committer.submit, begin)
-            for step in (duties.check_all, gaps.check_all, receipts.tell_all, log_duties.check_all):
+            steps = (duties.check_all, gaps.check_all, receipts.tell_all, log_duties.check_all, catching_up.answer_all)
+            for step in steps:
                 await self._attempt(self._committer.submit, step)
             if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
                 tidied_at = trio.current_time()
