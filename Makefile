@@ -21,6 +21,8 @@ ALL := -n $(shell expr $$(nproc) + 2) --dist worksteal
 NO_TMUX := -m 'not tmux'
 # Compiled once and kept, tests and program are read in a quarter of the time, by each process of tests.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
+# What `make soak` plays at length takes longer than a test that hangs may take.
+LONG := -o faulthandler_timeout=0
 # In the lab everybody waits for links that have fallen silent. It also runs what drives the program in tmux.
 LAB := -n $(shell expr 3 \* $$(nproc)) --dist worksteal -m 'lab or tmux'
 IN_TMUX = $(shell grep -rl --include="test_*.py" "mark\.tmux" tests)
@@ -123,10 +125,10 @@ attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and pr
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
 soak: $(VENV)/dev.stamp ## run before a release: every crash point, kill -9 a hundred times, 6,000 clients at a relay, a day of a group of 5,000 (an hour and a half)
-	P2PCHAT_SAMPLE=all $(PYTEST) $(ALL) $(SAMPLED)
-	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/process/test_kill.py
-	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/process/test_relay_churn.py
-	P2PCHAT_EXAMPLES=10 $(BIN)/python -m pytest $(ALL) -m hypothesis
+	P2PCHAT_SAMPLE=all $(PYTEST) $(ALL) $(LONG) $(SAMPLED)
+	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest $(LONG) -m kill tests/process/test_kill.py
+	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest $(LONG) -m churn tests/process/test_relay_churn.py
+	P2PCHAT_EXAMPLES=10 $(BIN)/python -m pytest $(ALL) $(LONG) -m hypothesis
 	$(BIN)/python -m benchmarks.group_day
 
 man: $(VENV)/run.stamp ## generate the manual page p2pchat(1) from the table of verbs

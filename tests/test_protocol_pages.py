@@ -620,8 +620,10 @@ def test_channels_page() -> None:
     assert bodies.open_body(secret, feed, 7, theirs) == contents.Text("ho")
 
     key = hkdf(secret, "chan details", 32, context=page.id)
-    told = seal(key, pad(pack([[[bytes(32), b"\4", 1, b"token"]], None, "later"]), 2304 - 40), page.id)
+    mark = h("p2pchat1 ch grp", page.key + bytes(range(32)))
+    told = seal(key, pad(pack([[[bytes(32), b"\4", 1, b"token"]], None, mark, "later"]), 2304 - 40), page.id)
     known = details.decode_details(told, page.key, secret)
+    assert known.group == details.group_mark(page.key, GroupId(bytes(range(32))))
     assert [(way.address, way.token) for way in known.ways] == [(b"\4", b"token")]
 
     way = [bytes(32), b"\4", 1]

@@ -47,6 +47,8 @@ FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
 """Seconds between two attempts to reach the node again; doubled each time, and reset after a minute of success."""
 
 _PAGE = 200
+_HISTORY = "history"
+"""The route of what was written before the profile joined, or on an earlier page of a channel."""
 _UNLOCK = "Unlock it with `p2pchat unlock`, or keep `p2pchat node --passphrase-file F` running beside the bot."
 
 M = TypeVar("M", bound=Callable[[Message], object])
@@ -299,9 +301,10 @@ class Bot:
 
     def _is_for_us(self, row: dict[str, Any]) -> bool:
         """Return whether a message is passed on. Whoever is in a group can add a bot that they know, and people talk to
-        each other there: a bot that answered everything would be a nuisance, and two of them a storm.
+        each other there: a bot that answered everything would be a nuisance, and two of them a storm. What was written
+        before the bot came is no news.
         """
-        if row["mine"] or row.get("deleted"):
+        if row["mine"] or row.get("deleted") or row.get("route") == _HISTORY:
             return False
         return self._all_in_groups or row.get("member") is None or bool(row.get("mentions_me"))
 

@@ -148,7 +148,8 @@ def mirror(context: Context, args: Namespace) -> int:
     def words(result: dict[str, Any]) -> str:
         if not result["mirrors"]:
             return "You do not hand this channel on."
-        return "\n".join(["You hand this channel on at:", *(f"  {line}" for line in result["relays"])])
+        problem = [f"! {result['problem']}"] if result["problem"] else []
+        return "\n".join(["You hand this channel on at:", *(f"  {line}" for line in result["relays"]), *problem])
 
     return answers.say(context, words, "channel_mirror", chat=args.chat, **asked)
 

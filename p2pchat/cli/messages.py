@@ -18,6 +18,8 @@ from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.moments import localized
 
 _PAGE = 200
+_HISTORY = "history"
+"""The route of what was written before we joined, or on an earlier page of a channel."""
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the name of the contact or group")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
 _CHANGES = {
@@ -167,7 +169,8 @@ class _Printer:
     def page(self, page: list[dict[str, Any]]) -> int:
         """Print some messages; return the position of the last one."""
         self._last_page = frozenset(map(_key, page))
-        wanted = [message for message in page if not (self._theirs_only and message["mine"])]
+        news = [message for message in page if message["route"] != _HISTORY]
+        wanted = [message for message in news if not (self._theirs_only and message["mine"])]
         for message in wanted if self._left is None else wanted[: self._left]:
             shown = {name: value for name, value in message.items() if name != "position"}
             if self._out.json:
@@ -268,7 +271,8 @@ VERBS = (
             opt("--count", type=count, metavar="N", help="end after this many messages"),
             opt("--events", action="store_true", help="also show other events: states, contacts, requests"),
         ),
-        "When the node is restarted or replaced, it continues after the last message it showed.",
+        "When the node is restarted or replaced, it continues after the last message it showed. What was written "
+        "before you joined a group or followed a channel is no news: `p2pchat log` shows it.",
         example="p2pchat tail bob --theirs --count 1",
     ),
     Verb(

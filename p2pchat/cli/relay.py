@@ -75,6 +75,12 @@ def _announce(context: Context, event: dict[str, Any]) -> None:
             "Only machines on the same network can dial that address. For everyone else, set a "
             "public one as `announce`."
         )
+    if event["channels"]:
+        out.aside("")
+        out.aside(
+            f"It mirrors channels of strangers, up to {event['channels'] / 1e6:.0f} MB: what is in public ones can be "
+            "read by anybody who has their link. `channels_bytes = 0` in its settings ends that."
+        )
     if out.stdout.isatty():
         out.stdout.write(qr(lines[0], out.colour_out) + "\n")
         out.stdout.flush()

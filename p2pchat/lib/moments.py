@@ -63,6 +63,16 @@ def local_time(stamp: object) -> datetime | None:
     if not isinstance(stamp, str):
         return None
     try:
-        return datetime.fromisoformat(stamp).astimezone()
-    except (ValueError, OverflowError):
+        return localize(datetime.fromisoformat(stamp))
+    except ValueError:
         return None
+
+
+def localize(at: datetime) -> datetime:
+    """Return a time in the machine's zone; in its own zone if it is beyond the calendar there, as the end of the year
+    9999, which means for ever, is everywhere east of UTC.
+    """
+    try:
+        return at.astimezone()
+    except OverflowError:
+        return at

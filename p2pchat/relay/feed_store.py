@@ -3,8 +3,9 @@
 Everything is checked before it is kept: signatures, links, and who may write. The file is apart from those of messages
 and files, and has a quota of its own. Nothing in it says who put or read anything, or from where.
 
-Space is shared as that of messages is (`holdings`), among those who put what is first of a channel: where the store is
-full, the oldest posts of those go who hold most, and else a feed makes room with its own.
+Space is shared as that of messages is (`holdings`), among those who put what is first of a channel, or what is new of
+one that was here at the start: where the store is full, the oldest posts of those go who hold most, and else a feed
+makes room with its own.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ MAX_EXPIRED_AT_ONCE = 16
 """Feeds that `expire` removes at once: others wait meanwhile."""
 ROW_BYTES = 64
 """Bytes that a row counts for besides what is in it."""
+FEED_BYTES = 4_096
+"""Bytes that a feed counts for besides its head and its posts: so there are no more of them than fit in memory."""
 _SCHEMA = 1
 _TABLES = """
 CREATE TABLE feeds (
@@ -117,7 +120,7 @@ class FeedStore:
         self._room = room
         self.quota = quota
         self.refused: frozenset[ChannelId] = frozenset()
-        self._holdings = Holdings(quota.total_bytes)
+        self._holdings = Holdings(quota.total_bytes, spares_read=False)  # everybody may read, and pretend to
         self._undo: list[tuple[bytes, int, Source, int]] = []
         with translated():
             (self.posts,) = connection.execute("SELECT count(*) FROM posts").fetchone()
@@ -168,7 +171,12 @@ class FeedStore:
         """
         self._at(now)
         with self._transaction():
-            return [self._change(change, now) for change in changes]
+            results = list[FeedResult]()
+            for change in changes:
+                results.append(self._change(change, now))
+                if results[-1].new:
+                    self._attribute(change)
+            return results
 
     def refuse(self, channels: Iterable[ChannelId]) -> int:
         """Refuse exactly these channels from now on, and delete what is here of them; return how many feeds that were.
@@ -272,13 +280,13 @@ class FeedStore:
         if seq >= most:
             return FeedResult(frames.MALFORMED)
         if row is not None and row.next > row.first:
-            if seq > row.next or seq < row.first:
+            if seq < row.first or row.next < seq < row.next + self.quota.feed_posts:
                 return FeedResult(frames.GAP)
             if seq < row.next:
                 if self._hash_of(feed, row, seq) != header.hash:
                     return FeedResult(frames.FORK)
                 return FeedResult(frames.DONE, new=self._add_body(feed, row, post, data))
-            if header.prev != row.last:
+            if seq == row.next and header.prev != row.last:
                 return FeedResult(frames.FORK)
         if row is not None and row.head is not None:
             head = posts.decode_head(feed, row.head, checked=True)
@@ -290,6 +298,8 @@ class FeedStore:
         if not self._make_room(change, row, size):
             return FeedResult(frames.RELAY_FULL)
         id = self._new(change, now) if row is None else row.id
+        if row is not None and seq > row.next:  # with those between, none that is here would be kept
+            self._drop_all(id)
         self._db.execute("INSERT INTO posts (feed, seq, size, post) VALUES (?, ?, ?, ?)", (id, seq, size, data))
         self._db.execute(
             "UPDATE feeds SET first = CASE WHEN first = next THEN ? ELSE first END, next = ?, last = ?,"
@@ -330,11 +340,21 @@ class FeedStore:
         row = self._db.execute(
             "INSERT INTO feeds (channel, writer, first, next, last, bytes, expires) VALUES (?, ?, 0, 0, ?, ?, ?)"
             " RETURNING id",
-            (*change.feed, posts.NOTHING, ROW_BYTES, expires),
+            (*change.feed, posts.NOTHING, FEED_BYTES, expires),
         ).fetchone()
         counted = self._holdings.source_of(change.feed.channel)
-        self._count(change.feed.channel, ROW_BYTES, change.source if counted is None else counted, feeds=1)
+        self._count(change.feed.channel, FEED_BYTES, change.source if counted is None else counted, feeds=1)
         return int(row[0])
+
+    def _attribute(self, change: FeedChange) -> None:
+        """Count a channel whose origin is unknown, since it was here at the start, as that of whoever puts something
+        new of it.
+        """
+        channel = change.feed.channel
+        if change.source and self._holdings.source_of(channel) == ():
+            feeds, size = self._holdings.of(channel)
+            self._count(channel, -size, feeds=-feeds)
+            self._count(channel, size, change.source, feeds=feeds)
 
     def _row(self, feed: FeedName) -> _Row | None:
         row = self._db.execute(
@@ -348,9 +368,11 @@ class FeedStore:
         return self.size + grown > self.quota.total_bytes or not self._room()
 
     def _make_room(self, change: FeedChange, row: _Row | None, size: int) -> bool:
-        """Have room for so many bytes more in the store, if necessary by deleting the oldest posts of those who hold
-        most, and else of this feed; return whether there is. If that would not be enough, none is deleted.
+        """Have room for so many bytes more in the store, and for the feed if it is new, if necessary by deleting the
+        oldest posts of those who hold most, and else of this feed; return whether there is. If that would not be
+        enough, none is deleted.
         """
+        size += FEED_BYTES if row is None else 0
         if not self._room():
             return False
         if size <= 0 or self.size + size <= self.quota.total_bytes:
@@ -401,6 +423,16 @@ class FeedStore:
         self._count(channel, -row[0])
         self.posts -= 1
         return True
+
+    def _drop_all(self, id: int) -> None:
+        """Delete the posts of a feed, and keep its head."""
+        sizes = self._db.execute("DELETE FROM posts WHERE feed = ? RETURNING size", (id,)).fetchall()
+        size = sum(size for (size,) in sizes)
+        (channel,) = self._db.execute(
+            "UPDATE feeds SET first = next, bytes = bytes - ? WHERE id = ? RETURNING channel", (size, id)
+        ).fetchone()
+        self._count(channel, -size)
+        self.posts -= len(sizes)
 
     def _delete(self, id: int) -> None:
         count = self._db.execute("DELETE FROM posts WHERE feed = ?", (id,)).rowcount

@@ -88,12 +88,15 @@ def _size(network: _Network) -> int:
 
 @dataclass(slots=True)
 class Holdings:
-    """Counts what a store of `total` bytes holds. `hour`: the current hour of the relay's own time."""
+    """Counts what a store of `total` bytes holds. `hour`: the current hour of the relay's own time. spares_read: a
+    queue of unknown origin that is read never makes room for those who hold little; else it does as the last.
+    """
 
     total: int
     hour: int = 0
     blobs: int = 0
     size: int = 0
+    spares_read: bool = True
     _queues: dict[bytes, _Queue] = field(default_factory=dict)
     _networks: _Network = field(default_factory=_Network)
     _unknown: _Network = field(default_factory=_Network)
@@ -191,7 +194,7 @@ class Holdings:
         victim = self._choose_victim(size, source)
         if victim is None and unknown is not None and source and own <= sure:
             waited = self.hour - self._began >= UNREAD_AFTER_HOURS
-            return unknown if waited and not self.is_read(unknown) else None
+            return unknown if waited and not (self.spares_read and self.is_read(unknown)) else None
         return victim
 
     # --- inside

@@ -65,6 +65,11 @@ class Mirror:
         """Whether its disk does not work."""
         return self.server is not None and self.server.failing
 
+    @property
+    def most(self) -> int:
+        """How many bytes of channels are mirrored at most; 0 where none are."""
+        return 0 if self._store is None else self._store.quota.total_bytes
+
     def limit(self, config: RelayConfig) -> None:
         """Apply other settings. Raises BadSetting, and has then changed nothing."""
         self._refused.beside = tuple(refused(config))
@@ -80,7 +85,7 @@ class Mirror:
             "feeds": 0 if store is None else store.feeds,
             "feed_posts": 0 if store is None else store.posts,
             "feed_bytes": 0 if store is None else store.size,
-            "most_feed_bytes": 0 if store is None else store.quota.total_bytes,
+            "most_feed_bytes": self.most,
             "feed_clients": 0 if self.server is None else self.server.clients,
             **asdict(counts),
         }

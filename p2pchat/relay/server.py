@@ -106,7 +106,7 @@ def run(
 
     verbose: the count of -v. reload reads the settings again, for SIGHUP; it may raise P2PChatError. trust_clock: the
     operator says that the machine's clock is right. announce is told {"event": "ready", "addresses": […], "lines":
-    [what to give to friends, …], "public": bool}.
+    [what to give to friends, …], "public": bool, "channels": how many bytes of channels it mirrors at most}.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal may close, or the operator may send it too early
     # Not even -vv logs addresses of clients: what a relay does not have cannot be seized.
@@ -287,7 +287,9 @@ class _Relay:
                 gc.collect()
                 gc.freeze()  # imported modules are never freed
                 gc.set_threshold(_GC_THRESHOLD, 10, 10)
-                announce({"event": "ready", **self._found_at(), "public": self._is_public()})
+                announce(
+                    {"event": "ready", **self._found_at(), "public": self._is_public(), "channels": self._mirror.most}
+                )
                 async for number in signals:
                     if number != signal.SIGHUP:
                         break

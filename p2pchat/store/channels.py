@@ -229,6 +229,12 @@ def keep_remark(db: Database, chat: ChatId, name: FeedName, remark: PostRemark, 
     db.execute(_KEEP_REMARK, values)
 
 
+def is_withdrawn(db: Database, chat: ChatId, name: FeedName, message: MessageId) -> bool:
+    """Return whether a post that is not here is withdrawn."""
+    sql = f"SELECT 1 FROM channel_remarks WHERE message = ? AND feed = {_FEED_PK} AND body IS NULL"
+    return db.query_one(sql, (message, chat, name.writer)) is not None
+
+
 def take_remark(db: Database, chat: ChatId, name: FeedName, message: MessageId) -> PostRemark | None:
     """Return what was said about a post before it came, and forget it."""
     sql = f"DELETE FROM channel_remarks WHERE message = ? AND feed = {_FEED_PK} RETURNING number, hash, at, body"

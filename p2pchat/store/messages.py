@@ -223,6 +223,16 @@ def newest_of(db: Database, chat: ChatId, sender: ContactId) -> int | None:
     return None if row is None else int(row[0])
 
 
+def around(db: Database, chat: ChatId, sender: ContactId, seq: int) -> tuple[int | None, int | None]:
+    """Return when (ms, by its sender, but not later than it came) the last message of a sender in a chat before the
+    number `seq` was written, or with that, and the first one after it; None without any.
+    """
+    times = "SELECT min(sent_at, coalesce(received_at, sent_at)) FROM messages WHERE chat = ? AND sender = ? "
+    before = db.query_one(times + "AND seq BETWEEN 1 AND ? ORDER BY seq DESC, place DESC LIMIT 1", (chat, sender, seq))
+    after = db.query_one(times + "AND seq > ? ORDER BY seq, place LIMIT 1", (chat, sender, seq))
+    return None if before is None else int(before[0]), None if after is None else int(after[0])
+
+
 def count_about(db: Database, chat: ChatId, sender: ContactId, since: int) -> int:
     """Return how many lines about messages a chat has from a sender since a time (ms)."""
     sql = """SELECT count(*) FROM messages WHERE chat = ? AND sender = ? AND seq = 0 AND kind = ?

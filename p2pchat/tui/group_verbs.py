@@ -33,7 +33,7 @@ VERBS = (
     GroupVerb("invite", "make an invite to it, for people who are not your contacts", "group_invite"),
     GroupVerb("requests", "show who asks to join it", "group_requests"),
     GroupVerb("remove", "remove a member", "remove_member", "MEMBER", NAME),
-    GroupVerb("ban", "remove a member whom your open invites are not to let in again", "remove_member", "MEMBER", NAME),
+    GroupVerb("ban", "remove a member whom open invites are not to let in again", "remove_member", "MEMBER", NAME),
     GroupVerb("role", f"make a member {', '.join(ROLES[1:-1])} or {ROLES[-1]}", "set_role", "MEMBER ROLE", NAME),
     GroupVerb("mute", "mute a member for a time: 8h, 7d; off unmutes them", "mute_member", "MEMBER TIME", NAME),
     GroupVerb("hide", "hide the selected message for all, and say why", "hide_message", "[REASON]", NAME),

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from p2pchat.lib.moments import localize
+
 ME = "me"
 
 MAX_PEAKS = 64
@@ -219,7 +221,7 @@ class Request(NamedTuple):
 
 def time_of(text: str) -> datetime:
     """Local time of an RFC 3339 timestamp."""
-    return datetime.fromisoformat(text).astimezone()
+    return localize(datetime.fromisoformat(text))
 
 
 def message_of(params: Mapping[str, Any]) -> Message:

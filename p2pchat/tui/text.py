@@ -73,6 +73,7 @@ ROUTES: Mapping[str, str] = {
     "circuit": "through a relay",
     "mailbox": "by mailbox",
     "parcel": "in a parcel",
+    "history": "from earlier",
 }
 
 

@@ -32,7 +32,7 @@ _ROUTES = {
     "circuit": "through a relay",
     "mailbox": "by mailbox",
     "parcel": "in a parcel",
-    "history": "before you joined, checked",
+    "history": "written earlier, checked",
 }
 
 

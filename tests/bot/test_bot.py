@@ -85,6 +85,18 @@ def test_own_messages_and_other_kinds_are_left_out(bot: Bot, node: FakeNode, sto
     assert said(got) == ["end"]
 
 
+def test_what_was_written_before_it_came_is_left_out(bot: Bot, node: FakeNode, store: Store) -> None:
+    got = gather(bot)
+
+    def begin() -> None:
+        store.add("on an earlier page", route="history")
+        store.add("end")
+
+    bot.on_start(begin)
+    bot.work()
+    assert said(got) == ["end"]
+
+
 def test_in_a_group_it_hears_what_mentions_it_or_everything_if_it_wants(
     profile: Profile, node: FakeNode, store: Store
 ) -> None:

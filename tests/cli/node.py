@@ -188,7 +188,7 @@ ANSWERS: dict[str, Answer] = {
     },
     "channel_relays": {"relays": ["/ip4/192.0.2.9/tcp/4001"], "leaving": ["/ip4/192.0.2.8/tcp/4001"]},
     "channel_comments": {"comments": CHANNEL["comments"]},
-    "channel_mirror": {"mirrors": True, "relays": ["/ip4/192.0.2.9/tcp/4001"]},
+    "channel_mirror": {"mirrors": True, "relays": ["/ip4/192.0.2.9/tcp/4001"], "problem": ""},
     "channel_report": {"id": "cc" * 32, "name": "news", "link": "P2PCHAT:ABC", "relays": ["/ip4/192.0.2.9/tcp/4001"]},
     "contacts": [
         {

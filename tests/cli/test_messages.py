@@ -99,6 +99,20 @@ def test_tail_shows_a_message_whose_id_was_seen_before(node: FakeNode, p2pchat: 
     assert [each["text"] for each in result.objects()] == ["1", "2", "the same id again", "3"]
 
 
+def test_tail_leaves_out_what_was_written_before(node: FakeNode, p2pchat: Run) -> None:
+    saved = _Saved(node)
+
+    def happen() -> None:
+        saved.save(1, route="history")  # somebody scrolls up in a channel: nobody is told
+        saved.tell(2)
+        saved.tell(3, route="history")  # as when one joins a group
+        saved.tell(4)
+
+    with _meanwhile(node, saved, happen):
+        result = p2pchat("tail", "--count", "2", "--json")
+    assert [each["text"] for each in result.objects()] == ["2", "4"]
+
+
 def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) -> None:
     saved = _Saved(node)
 

@@ -18,11 +18,26 @@ LINE = "/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_line_for_friends_is_also_a_qr_code_on_a_terminal(terminal: bool) -> None:
     out, err = Stream(terminal), Stream(terminal)
-    event = {"event": "ready", "addresses": [LINE.partition("#")[0]], "lines": [LINE], "public": True}
+    event = {
+        "event": "ready",
+        "addresses": [LINE.partition("#")[0]],
+        "lines": [LINE],
+        "public": True,
+        "channels": 256 << 20,
+    }
     _announce(Context(FaceConfig(Path("x")), Output(False, out, err)), event)
     assert out.getvalue().startswith(f"ready\n{LINE}\n")
     assert f"p2pchat relays add {LINE}" in out.getvalue() + err.getvalue()
+    assert "channels of strangers, up to 268 MB" in out.getvalue() + err.getvalue()
+    assert "channels_bytes = 0" in out.getvalue() + err.getvalue()
     assert (qr(LINE, False) in out.getvalue()) == terminal
+
+
+def test_a_relay_that_mirrors_no_channels_says_nothing_of_them() -> None:
+    out, err = Stream(False), Stream(False)
+    event = {"event": "ready", "addresses": [LINE], "lines": [LINE], "public": True, "channels": 0}
+    _announce(Context(FaceConfig(Path("x")), Output(False, out, err)), event)
+    assert "channels" not in out.getvalue() + err.getvalue()
 
 
 def test_what_was_turned_away_is_said_with_its_reasons() -> None:

@@ -35,7 +35,7 @@ from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.file_boxes import SharedBoxes, box_to_read
 from p2pchat.core.files import CHUNK_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import Device, safety_number, sas_words, verify_device
-from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId, WriterKey
+from p2pchat.core.ids import ContactId, GroupId, MessageId, PeerKey, QueueId, SessionId, WriterKey
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, read_invite, to_text
 from p2pchat.core.prekeys import bundle_digest, load_set, make_set, open_bundle
 from p2pchat.core.session import Session, file_tag, hello_tag, pair, renew_key
@@ -420,6 +420,7 @@ def a_channel_head(one: Vector) -> None:
         assert shown([list(generate.vars_of(way)) for way in known.ways]) == one["ways"]
         assert known.comments is not None
         assert known.comments.hex() == one["comments"]
+        assert known.group == details.group_mark(feed.channel, GroupId(bytes(range(32)))) == unhex(one["group"])
 
 
 def a_fork(one: Vector) -> None:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from p2pchat.lib.moments import local_time, localized, moment, when
+from tests.support.zones import FAR_EAST, in_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)  # the 21st in Berlin, at half past midnight
@@ -56,3 +57,11 @@ def test_a_sentence_of_the_node_says_the_time_of_who_reads_it() -> None:
     )
     assert when(datetime(2026, 11, 5, 9, 7, tzinfo=UTC)) == "5 November 2026, 09:07"
     assert localized("no time, 2026-99-20T13:13:20Z neither") == "no time, 2026-99-20T13:13:20Z neither"
+
+
+def test_for_ever_is_a_time_where_the_calendar_ends_before_it() -> None:
+    with in_zone(FAR_EAST):
+        assert local_time("9999-12-31T23:59:59.999Z") == datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+        at = local_time("2026-11-20T13:13:20.005Z")
+        assert at is not None
+        assert when(at) == "21 November 2026, 03:13"

@@ -9,7 +9,7 @@ from typing import Any
 from p2pchat.api.client import Client
 from p2pchat.locations import Profile
 from tests.support.processes import Place
-from tests.support.steps import befriended, fine, make, start
+from tests.support.steps import befriended, fine, make, start, until
 
 SIZE = 40_000_000
 CHUNKS = SIZE / 65_519
@@ -32,8 +32,8 @@ def test_kill_9_on_either_side_loses_next_to_nothing(here: Place) -> None:
 
     while True:
         (sent,) = fine(here.run("alice", "send", "bob", "--file", str(big), "--json"))
-        while (before := theirs()["progress"]) < 0.1:
-            pass
+        until(lambda: theirs()["progress"] >= 0.1)
+        before = theirs()["progress"]
         bob.end(signal.SIGKILL)
         alice.end(signal.SIGKILL)
         (bob,) = start(here, "bob")
@@ -41,8 +41,7 @@ def test_kill_9_on_either_side_loses_next_to_nothing(here: Place) -> None:
             break  # else it was over before it could be cut off: others had the processor
         (alice,) = start(here, "alice")
     assert kept["state"] == "waiting"
-    while theirs()["progress"] < before - MAX_LOST / CHUNKS:  # shown once its sealed file is open
-        pass
+    until(lambda: theirs()["progress"] >= before - MAX_LOST / CHUNKS)  # shown once its sealed file is open
     start(here, "alice")
     fine(here.run("bob", "save", sent["id"], "--to", str(here.folder / "bob"), "--timeout", "60s", "--json"))
     assert (here.folder / "bob" / "big.bin").read_bytes() == big.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from tests.support.processes import PATIENCE, Place, Running, place
 from tests.support.steps import make, until
 
 EVENTS = ["message", "state", "contact"]
+MAX_SECONDS = 5 * PATIENCE
+"""So long somebody waits at most while events come."""
 
 
 @dataclass
@@ -54,13 +57,16 @@ class Person:
 
     def call(self, method: str, **params: Any) -> Any:
         assert self.client is not None
-        return self.client.call(method, **params)
+        answer = self.client.call(method, **params)
+        self.here.answer(self.name, method, (params, answer))
+        return answer
 
     def until(self, check: Callable[[], bool]) -> None:
         """Wait until events have made something so."""
         assert self.client is not None
-        events = self.client.events()
+        deadline, events = time.monotonic() + MAX_SECONDS, self.client.events()
         while not check():
+            assert time.monotonic() < deadline, "waited in vain, though events came"
             next(events)
 
     def use(self, *relays: Relay) -> None:

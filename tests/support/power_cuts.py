@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 
@@ -15,6 +15,8 @@ from p2pchat.store.file_space import SLOT_BYTES, SealedFile
 from tests.support.mailboxes import MailRelay
 from tests.support.sampling import SEED
 from tests.support.world import World, WorldNetwork, WorldNode, run_world
+
+T = TypeVar("T")
 
 Act = Callable[[WorldNode], Awaitable[object]]
 Done = Callable[[WorldNode], Awaitable[bool]]
@@ -58,25 +60,17 @@ class Person:
         while True:
             node = await self.node()
             try:
-                if await self._unless_dead(node, done):
+                if True in await _unless_dead(node, done):
                     return
-                await self._unless_dead(node, act)
+                await _unless_dead(node, act)
             except P2PChatError:
                 await trio.sleep(1)
 
-    async def _unless_dead(self, node: WorldNode, act: Act) -> Any:
-        result: Any = None
-
-        async def work(scope: trio.CancelScope) -> None:
-            nonlocal result
-            result = await act(node)
-            scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(work, nursery.cancel_scope)
-            await node.ended()
-            nursery.cancel_scope.cancel()
-        return result
+    async def ask(self, question: Callable[[WorldNode], Awaitable[T]]) -> T:
+        """Return the answer of a node that lives until it has answered: a call of one whose power is cut never ends."""
+        while True:
+            for answer in await _unless_dead(await self.node(), question):
+                return answer
 
     async def say(self, other: str, text: str) -> None:
         async def act(node: WorldNode) -> None:
@@ -150,6 +144,26 @@ class Person:
         space = node.engine.files.space
         for name in ("create", "open"):
             setattr(space, name, _watched_files(getattr(space, name), boundary, unsynced))
+
+
+async def _unless_dead(node: WorldNode, act: Callable[[WorldNode], Awaitable[T]]) -> list[T]:
+    """Return what an act answers, or nothing if the node dies before. Raises P2PChatError as the act does."""
+    answers, refused = list[T](), list[P2PChatError]()
+
+    async def work(scope: trio.CancelScope) -> None:
+        try:
+            answers.append(await act(node))
+        except P2PChatError as error:
+            refused.append(error)
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(work, nursery.cancel_scope)
+        await node.ended()
+        nursery.cancel_scope.cancel()
+    for error in refused:
+        raise error
+    return answers
 
 
 class _WatchedFile:

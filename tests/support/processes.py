@@ -25,6 +25,9 @@ PATIENCE = 60.0
 TOLD = 4000
 """So many letters of what a process logged are shown with a test that failed."""
 
+MAX_ANSWERS = 10
+"""So many of the answers that people got last are shown too."""
+
 SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -117,6 +120,8 @@ class Place:
     """Profile → the command that runs others where this profile's machine is; without one that is this machine."""
     given: dict[str, dict[str, str]] = field(default_factory=dict)
     """Profile → what its processes find in their environment besides."""
+    answers: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Profile and verb, or method of the API → what it was told last; a test that failed shows the latest of these."""
     executed: set[str] = field(default_factory=set)
     """Profiles whose started processes are executed, not forked, so that their memory is their own alone."""
 
@@ -178,7 +183,14 @@ class Place:
         except BaseException:
             process.kill()
             raise
-        return Done(process.returncode, out.decode(), err.decode())
+        done = Done(process.returncode, out.decode(), err.decode())
+        self.answer(profile, next((word for word in words if not word.startswith("-")), ""), (words, done))
+        return done
+
+    def answer(self, profile: str, verb: str, answer: object) -> None:
+        """Keep what somebody was told last."""
+        self.answers.pop((profile, verb), None)
+        self.answers[profile, verb] = repr(answer)[:TOLD]
 
     @property
     def _popen(self) -> type[subprocess.Popen[bytes]]:
@@ -210,6 +222,8 @@ def place() -> Iterator[Place]:
         made = Place(folder)
         yield made
     finally:
+        for (profile, verb), answer in list(made.answers.items())[-MAX_ANSWERS:]:
+            print(f"--- {profile}: {verb} {answer}")
         for running in made.started:
             running.tell()
         for pid in made.processes():  # nodes that faces started

@@ -17,6 +17,7 @@ from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.multiaddrs import parse_full
 from tests.support.boxes import Keys, MailClient
 from tests.support.processes import PATIENCE, Place, Running
+from tests.support.waiting import within
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
@@ -57,7 +58,7 @@ async def opened(by: LibP2PHost, address: str, role: int, keys: Keys) -> MailCli
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        with trio.fail_after(PATIENCE):
+        with within(PATIENCE):
             await main()
 
     trio.run(bounded)

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.support.processes import PATIENCE
+from tests.support.waiting import within
 
 P = ParamSpec("P")
 
@@ -40,7 +41,7 @@ def real(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
 def patience(seconds: float = PATIENCE) -> Iterator[None]:
     """Fail after so many real seconds, also where a `MockClock` goes faster."""
     going = trio.lowlevel.current_clock()
-    with trio.fail_after(seconds * max(1.0, going.rate if isinstance(going, MockClock) else 1.0)):
+    with within(seconds * max(1.0, going.rate if isinstance(going, MockClock) else 1.0)):
         yield
 
 

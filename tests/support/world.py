@@ -60,6 +60,7 @@ from p2pchat.store import instance
 from p2pchat.store.database import Database
 from tests.support.databases import KEY, new_database
 from tests.support.mailboxes import FakeMailboxes, MailRelay
+from tests.support.waiting import within
 
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
 MAX_AT_ONCE = 50_000
@@ -716,7 +717,7 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
     watch = _Watch()
 
     async def inside() -> None:
-        with watch.scope, trio.fail_after(MAX_STORY_SECONDS):
+        with watch.scope, within(MAX_STORY_SECONDS) as watch.waits:
             async with trio.open_nursery() as nursery:
                 await main(World(folder, nursery, seed, watched=watched))
                 nursery.cancel_scope.cancel()
@@ -730,7 +731,7 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
             patch.setattr(relay_mailbox, "SWEEP_SECONDS", SWEPT_SECONDS)
             patch.setattr(clock_watch, "CHECK_EVERY_SECONDS", CLOCKS_COMPARED_SECONDS)
         trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
-    assert not watch.scope.cancelled_caught, "it went round and round, and no time passed"
+    assert not watch.scope.cancelled_caught, "\n".join(["it went round and round, and no time passed", *watch.waits])
 
 
 class _Watch(trio.abc.Instrument):
@@ -738,6 +739,7 @@ class _Watch(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
+        self.waits = list[str]()
         self._now = 0.0
         self._turns = 0
 
@@ -757,7 +759,7 @@ async def befriend(inviter: WorldNode, joiner: WorldNode) -> None:
 
 async def until(check: Callable[[], Awaitable[bool]], patience: float = 3600.0) -> None:
     """Let virtual time pass until `check` holds; fails after `patience` virtual seconds."""
-    with trio.fail_after(patience):
+    with within(patience):
         wait = 0.1
         while not await check():
             await trio.sleep(wait)

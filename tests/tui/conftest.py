@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,23 +18,35 @@ from p2pchat.tui.app import ChatApp
 from p2pchat.tui.node_client import NodeClient
 from tests.support.processes import PATIENCE
 from tests.support.quick_loop import run
+from tests.support.zones import in_zone
 from tests.tui.fakes import FakeNode
+from tests.tui.pictures import take
 
 __all__ = ["opened", "run", "until"]
 
 
-@pytest.fixture
-def all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The terminal of a test shows all colours."""
-    for name in ("NO_COLOR", "COLORTERM", "TERM"):
-        monkeypatch.delenv(name, raising=False)
+TOLD = (
+    *("NO_COLOR", "COLORTERM", "TERM", "TERM_PROGRAM", "VTE_VERSION", "TMUX", "STY"),
+    *("TEXTUAL_THEME", "TEXTUAL_ANIMATIONS", "P2PCHAT_REDUCED_MOTION", "LC_ALL", "LC_CTYPE", "LANG"),
+    *("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"),
+)
+"""What the environment says of a terminal and of its user."""
+
+
+@pytest.fixture(autouse=True)
+def anywhere() -> Iterator[None]:
+    """Everybody's clock shows the same, and the terminal can show everything, wherever the tests run."""
+    with in_zone("UTC"), pytest.MonkeyPatch.context() as patch:
+        for name in TOLD:
+            patch.delenv(name, raising=False)
+        yield
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
     """Let the app work until something is so."""
     deadline = monotonic() + PATIENCE  # by the real clock: what is waited for may be in a thread
     while not condition():
-        assert monotonic() < deadline
+        assert monotonic() < deadline, f"waited in vain, and the screen shows\n{take(pilot.app).shown}"
         await pilot.pause()
 
 

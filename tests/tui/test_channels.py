@@ -48,7 +48,7 @@ class ChannelNode(FakeNode):
 
     def _do_channel_mirror(self, chat: str, mirrors: bool | None = None) -> dict[str, Any]:
         self.mirrors = self.mirrors if mirrors is None else mirrors
-        return {"mirrors": self.mirrors, "relays": ["/ip4/192.0.2.7/tcp/4001"] if self.mirrors else []}
+        return {"mirrors": self.mirrors, "relays": ["/ip4/192.0.2.7/tcp/4001"] if self.mirrors else [], "problem": ""}
 
     def _do_channel_comments(self, chat: str, group: str | None = None, remove: bool = False) -> dict[str, Any]:
         if group is not None:

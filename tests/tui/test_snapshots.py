@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -37,17 +36,10 @@ PLAIN = ("talk", "selected", "list", "contact-latin", "unlock")
 
 
 @pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Everybody's clock shows the same, nothing of this terminal counts, and no cursor blinks: it may take a while."""
-    monkeypatch.setenv("TZ", "UTC")
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cursor blinks: it may take a while."""
     monkeypatch.setattr(Input, "_toggle_cursor", lambda _: None)
     monkeypatch.setattr(TextArea, "_toggle_cursor_blink_visible", lambda _: None)
-    for name in ("NO_COLOR", "TEXTUAL_THEME", "COLORTERM", "TERM", "TERM_PROGRAM", "TMUX"):
-        monkeypatch.delenv(name, raising=False)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 def looks(name: str, size: tuple[int, int]) -> tuple[str, ...]:

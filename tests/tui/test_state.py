@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from p2pchat.tui.state import News, State
+from tests.support.zones import FAR_EAST, in_zone
 from tests.tui.fakes import FakeNode
 
 
@@ -189,3 +191,14 @@ def test_stepping_stops_at_the_ends() -> None:
     assert first.id == b
     desk.state.current = b
     assert [chat.id for step in (-1, 1, 5) if (chat := desk.state.neighbour(step))] == [b, a, a]
+
+
+def test_a_chat_can_be_muted_for_ever_in_every_zone() -> None:
+    """For ever ends with the year 9999 in UTC, which no clock east of it can show."""
+    desk = Desk()
+    bob = desk.node.friend("Bob")
+    desk.node.people[bob]["muted_until"] = "9999-12-31T23:59:59.999Z"
+    with in_zone(FAR_EAST):
+        desk.load()
+    (chat,) = desk.state.chats
+    assert chat.muted_until == datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)

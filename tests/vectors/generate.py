@@ -58,7 +58,7 @@ from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, envelope_id, padded, se
 from p2pchat.core.file_boxes import BoxRelay, SharedBoxes, box_to_read
 from p2pchat.core.files import CHUNK_BYTES, MAX_FILE_BYTES, BlobCipher, BlobPlace, blob_name, file_id, list_data
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
-from p2pchat.core.ids import ContactId, MemberId, MessageId, PeerKey, SessionId, WriterKey
+from p2pchat.core.ids import ContactId, GroupId, MemberId, MessageId, PeerKey, SessionId, WriterKey
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
 from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import file_tag, hello_tag, pair, renew_key
@@ -1028,7 +1028,8 @@ def channels() -> Iterator[tuple[str, Vector]]:
     )
     way = InviteWay(PeerKey(bytes(32)), IPV4, 1, b"token")
     group = invite.Invite(invite.GROUP, bytes(32), bytes(32), 1_900_000_000, (way,), "talk", bytes(32))
-    known = details.ChannelDetails((way,), invite.encode_invite(group))
+    mark = details.group_mark(feed.channel, GroupId(bytes(range(32))))
+    known = details.ChannelDetails((way,), invite.encode_invite(group), mark)
     sealing = Recorder("vector channel details")
     for name, secret in (("open", None), ("sealed", bytes(32))):
         raw = details.encode_details(known, feed.channel, secret, sealing.random)
@@ -1046,6 +1047,7 @@ def channels() -> Iterator[tuple[str, Vector]]:
                 secret=secret,
                 ways=shown([list(vars_of(way))]),
                 comments=known.comments,
+                group=mark,
             ),
         )
     fork = posts.Fork(feed, posts.statement(second), posts.statement(other))

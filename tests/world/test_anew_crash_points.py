@@ -54,7 +54,7 @@ async def _anew(world: World, alice: Person, bob: Person) -> None:
 
 async def _is_contact(person: Person) -> bool:
     try:
-        return [one["state"] for one in await (await person.node()).call("contacts")] == ["contact"]
+        return [one["state"] for one in await person.ask(lambda node: node.call("contacts"))] == ["contact"]
     except P2PChatError:
         return False
 
@@ -91,9 +91,9 @@ async def story(world: World, how: str, victim: str, cut_at: int | None) -> int:
         await alice.say("bob", "four")
         for person in (alice, bob):
             await person.do(nothing, nothing_owed)
-        assert await (await alice.node()).texts("bob") == ["one", "two", "three"]
-        assert (await (await bob.node()).texts("alice"))[-2:] == ["waits", "four"]
-        assert await (await alice.node()).texts("bob", mine=True) == ["forgotten by bob", "waits", "four"]
+        assert await alice.ask(lambda node: node.texts("bob")) == ["one", "two", "three"]
+        assert (await bob.ask(lambda node: node.texts("alice")))[-2:] == ["waits", "four"]
+        assert await alice.ask(lambda node: node.texts("bob", mine=True)) == ["forgotten by bob", "waits", "four"]
     return (alice if victim == "alice" else bob).boundaries
 
 

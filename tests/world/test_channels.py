@@ -620,6 +620,8 @@ def test_a_follower_reads_further_back_than_the_first_page(tmp_path: Path, monke
             assert [one["text"] for one in events_of(bob, "message")] == texts[6:]
             earlier = await bob.call("log", chat="news", before=earlier[0]["id"])
             assert [one["text"] for one in earlier] == texts[:4]
+            saved = await bob.call("messages", position=0)  # what a bot reads on from
+            assert [one["text"] for one in saved if one["route"] != "history"] == texts[6:]
             assert await bob.call("log", chat="news", before=earlier[0]["id"]) == []
             assert await bob.texts("news") == texts
             await alice.call("send", chat="news", text="new", wait="stored", timeout=60)

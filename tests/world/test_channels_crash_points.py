@@ -32,13 +32,13 @@ async def _story(world: World, folder: Path, who: str, cut_at: int | None) -> in
             world.soon(person.live)
         await alice.do(lambda node: node.call("relays", add=relay.line), _has_relay)
         await alice.do(_create, _is_founded)
-        link = (await (await alice.node()).call("channel_invite", chat="news"))["text"]
+        link = (await alice.ask(lambda node: node.call("channel_invite", chat="news")))["text"]
         await bob.do(lambda node: node.call("add", invite=link), _is_founded)
         for text in TEXTS:
             await alice.say("news", text)
 
         async def all_read() -> bool:
-            return await (await bob.node()).texts("news") == TEXTS
+            return await bob.ask(lambda node: node.texts("news")) == TEXTS
 
         await until(all_read, 7200)
         await _let_write(alice, bob)
@@ -59,10 +59,12 @@ async def _story(world: World, folder: Path, who: str, cut_at: int | None) -> in
         await alice.do(remove, is_removed)
         await bob.do(nothing, is_removed)
         for person in (alice, bob):
-            node = await person.node()
-            shown = await node.call("channel", chat="news")
+            shown = await person.ask(lambda node: node.call("channel", chat="news"))
             assert (shown["posts"], shown["forked"], shown["missing"]) == (3, False, 0)
-            assert [one["text"] for one in await node.call("log", chat="news")] == [*TEXTS, "by bob"]
+            assert [one["text"] for one in await person.ask(lambda node: node.call("log", chat="news"))] == [
+                *TEXTS,
+                "by bob",
+            ]
         assert at.store.posts == 4
         return (alice if who == "alice" else bob).boundaries
 

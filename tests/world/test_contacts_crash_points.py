@@ -38,7 +38,7 @@ async def _play(alice: Person, bob: Person) -> None:
     await _set(alice, "unblock", {"contact": "bob"}, "contacts", {"state": "contact"})
     await _set(alice, "rename", {"contact": "bob", "name": "rob"}, "contacts", {"name": "rob"})
     await alice.say("rob", "I do")
-    (shown,) = await (await alice.node()).call("chats")
+    (shown,) = await alice.ask(lambda node: node.call("chats"))
     assert (shown["pinned"], shown["archived"], shown["note"], shown["name"]) == (True, True, "noted", "rob")
     await _revoke(alice)
     await _clear(alice)
@@ -113,7 +113,7 @@ async def _forget(person: Person) -> None:
         return not any(left)
 
     await person.do(forget, is_forgotten)
-    assert await (await person.node()).call("chats") == []
+    assert await person.ask(lambda node: node.call("chats")) == []
 
 
 def _left(db: Database) -> list[int]:

@@ -56,8 +56,8 @@ async def _play(alice: Person, bob: Person) -> None:
     await _do(bob, "alice", "pin", "one, mended", {"pinned": True})
     await _settled(alice, bob)
     ours, theirs = (
-        await picture(await alice.node(), "bob", "alice"),
-        await picture(await bob.node(), "alice", "bob"),
+        await alice.ask(lambda node: picture(node, "bob", "alice")),
+        await bob.ask(lambda node: picture(node, "alice", "bob")),
     )
     assert sorted(ours, key=_sender) == sorted(theirs, key=_sender)  # between two senders arrival says the order
     assert [(one["text"], one["deleted"], one["pinned"]) for one in ours if one["kind"] == "text"] == [
@@ -67,10 +67,10 @@ async def _play(alice: Person, bob: Person) -> None:
     assert [(one["text"], one["from"]) for one in ours if one["kind"] == "timer"] == [
         ("Messages disappear 1 day after they are read.", "bob")
     ]
-    assert (await (await alice.node()).call("timer", chat="bob"))["timer"] == 86_400
+    assert (await alice.ask(lambda node: node.call("timer", chat="bob")))["timer"] == 86_400
     assert next(one for one in ours if one["pinned"])["reactions"] == [("bob", "👍")]
-    node = await bob.node()
-    history = await node.call("history", id=(await row(node, "alice", "one, mended"))["id"])
+    mended = await bob.ask(lambda node: row(node, "alice", "one, mended"))
+    history = await bob.ask(lambda node: node.call("history", id=mended["id"]))
     assert [one["text"] for one in history] == ["one", "one, mended"]
 
 

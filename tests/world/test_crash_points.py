@@ -15,6 +15,7 @@ The story is played over links, and by two relays without a link, of which one m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -68,9 +69,14 @@ async def _all_there(alice: Person, bob: Person, said: dict[str, list[str]]) -> 
 
         await person.do(nothing, delivered)
     for person, other in ((alice, bob), (bob, alice)):
-        node = await person.node()
-        assert await node.texts(other.name) == said[other.name]
-        assert await node.texts(other.name, mine=True) == said[person.name]
+        texts, written = await person.ask(partial(_both_sides, other=other.name))
+        assert texts == said[other.name]
+        assert written == said[person.name]
+
+
+async def _both_sides(node: WorldNode, other: str) -> tuple[list[str], list[str]]:
+    """What a node has of somebody else, and of its own for them."""
+    return await node.texts(other), await node.texts(other, mine=True)
 
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])

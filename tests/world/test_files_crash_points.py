@@ -43,8 +43,10 @@ async def story(world: World, source: Path, victim: str, cut_at: int | None, rel
         await send(alice, source)
         await bob.do(nothing, arrived)
         await alice.do(nothing, delivered)
-        node = await bob.node()
-        assert await saved(node, "alice", source.parent / "saved") == await trio.Path(source).read_bytes()
+        assert (
+            await bob.ask(lambda node: saved(node, "alice", source.parent / "saved"))
+            == await trio.Path(source).read_bytes()
+        )
         for person in (alice, bob):
             await person.do(nothing, keeps_one)
     return (alice if victim == "alice" else bob).boundaries

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import Text
 from p2pchat.core.groups import epochs
+from p2pchat.core.ids import MemberId
+from p2pchat.engine.files import transfers
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
 from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
 from tests.support.group_worlds import found, has_members, members, reads, said
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -116,48 +124,62 @@ def test_what_somebody_did_who_was_removed_meanwhile_does_not_count(tmp_path: Pa
     run_world(tmp_path, main)
 
 
+async def friends(world: World) -> tuple[WorldNode, WorldNode, WorldNode, WorldNode]:
+    """A group of alice, of bob, who is an admin, and of carol and dave, in which carol hears of bob first."""
+    bob, carol = await world.start("bob"), await world.start("carol")
+    await befriend(bob, carol)
+    alice = await world.start("alice")
+    dave = await world.start("dave")
+    for other in (bob, carol, dave):
+        await befriend(alice, other)
+    await alice.call("create_group", name="hikers", contacts=["bob", "carol", "dave"])
+    for node in (alice, bob, carol, dave):
+        await has_members(node, "hikers", 4)
+    await alice.call("set_role", chat="hikers", member="bob", role="admin")
+
+    async def is_ready() -> bool:
+        role = (await bob.call("group", chat="hikers"))["role"]
+        return bool(role == "admin" and "carol" in await members(bob, "hikers"))
+
+    await until(is_ready)
+    return alice, bob, carol, dave
+
+
+async def is_out(node: WorldNode) -> bool:
+    return (await node.call("group", chat="hikers"))["role"] is None
+
+
+async def remove_in_vain(world: World) -> None:
+    """Have bob, whom alice removes, remove carol, who does not know of that."""
+    alice, bob, carol = [world.nodes[name] for name in ("alice", "bob", "carol")]
+    world.cut(alice, bob)
+    world.cut(alice, carol)
+    await alice.call("remove_member", chat="hikers", member="bob")
+    await bob.call("remove_member", chat="hikers", member="carol")
+    await until(lambda: is_out(carol))
+
+
+async def come_back(world: World) -> None:
+    """Have carol hear that bob had been removed."""
+    world.mend(world.nodes["alice"], world.nodes["carol"])
+
+    async def is_back() -> bool:
+        return not await is_out(world.nodes["carol"])
+
+    await until(is_back)
+
+
 def test_a_removal_that_turns_out_void_takes_nothing_from_who_was_removed(tmp_path: Path) -> None:
     """An admin who is being removed could otherwise take everybody along whom they reach first."""
 
     async def main(world: World) -> None:
-        bob, carol = await world.start("bob"), await world.start("carol")
-        await befriend(bob, carol)
-        alice = await world.start("alice")
-        dave = await world.start("dave")
-        for other in (bob, carol, dave):
-            await befriend(alice, other)
-        await alice.call("create_group", name="hikers", contacts=["bob", "carol", "dave"])
-        for node in (alice, bob, carol, dave):
-            await has_members(node, "hikers", 4)
-        await alice.call("set_role", chat="hikers", member="bob", role="admin")
-
-        async def is_admin() -> bool:
-            return bool((await bob.call("group", chat="hikers"))["role"] == "admin")
-
-        async def knows_carol() -> bool:
-            return "carol" in await members(bob, "hikers")
-
-        await until(is_admin)
-        await until(knows_carol)
-        world.cut(alice, bob)
-        world.cut(alice, carol)
-        await alice.call("remove_member", chat="hikers", member="bob")
-        await bob.call("remove_member", chat="hikers", member="carol")
-
-        async def is_out() -> bool:
-            return (await carol.call("group", chat="hikers"))["role"] is None
-
-        await until(is_out)
+        alice, _, carol, dave = await friends(world)
+        await remove_in_vain(world)
         with pytest.raises(NotNow):
             await carol.call("send", chat="hikers", text="am I out?")
         await dave.call("send", chat="hikers", text="where is carol?")
         await has_members(dave, "hikers", 3)
-        world.mend(alice, carol)
-
-        async def is_back() -> bool:
-            return not await is_out()
-
-        await until(is_back)
+        await come_back(world)
         await carol.call("send", chat="hikers", text="here")
         for node in (alice, dave):
             await has_members(node, "hikers", 3)
@@ -169,16 +191,97 @@ def test_a_removal_that_turns_out_void_takes_nothing_from_who_was_removed(tmp_pa
     run_world(tmp_path, main)
 
 
+async def file_state(node: WorldNode) -> str:
+    (sent,) = await node.call("files", chat="hikers")
+    return str(sent["file"]["state"])
+
+
+@pytest.mark.parametrize("void", [True, False])
+def test_what_waits_and_moves_is_given_up_only_when_a_removal_stands(tmp_path: Path, void: bool) -> None:
+    """A file of hers, what she wrote that waits for keys, and what she keeps for newcomers."""
+    source = tmp_path / "source.bin"
+    source.write_bytes(b"x" * 100_000)
+    (tmp_path / "world").mkdir()
+
+    async def main(world: World) -> None:
+        alice, _, carol, dave = await friends(world)
+        await alice.call("set_group", chat="hikers", key="history", value="50")
+        await alice.call("send", chat="hikers", text="kept for newcomers")
+        await reads(carol, "hikers", "kept for newcomers")
+        await carol.call("send_file", chat="hikers", path=str(source))
+
+        def wait(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            id = tx.new_message_id()
+            store_items.leave_unsent(tx.db, chat, id, encode_content(Content(Text("it waited"), id, 1, tx.now)))
+
+        await remove_in_vain(world)
+        await carol.engine.committer.submit(wait)
+        kept = "SELECT (SELECT count(*) FROM group_unsent), (SELECT count(*) FROM group_records) > 0"
+        assert carol.db.query(kept) == [(1, 1)]
+        assert await file_state(carol) == "waiting"
+        if void:
+            await come_back(world)
+            await reads(dave, "hikers", "kept for newcomers", "it waited")
+            assert carol.db.query(kept) == [(0, 1)]
+            assert await file_state(carol) == "waiting"
+        else:
+            await world.sleep_days(1)
+            await trio.sleep(2 * HOUR_SECONDS)
+            assert carol.db.query(kept) == [(0, 0)]
+            assert await file_state(carol) == "gone"
+
+    run_world(tmp_path / "world", main)
+
+
+def test_a_file_of_somebody_whose_removal_turns_out_void_is_offered_again(tmp_path: Path) -> None:
+    source = tmp_path / "source.bin"
+    source.write_bytes(b"x" * 100_000)
+    (tmp_path / "world").mkdir()
+
+    async def main(world: World) -> None:
+        alice, bob, carol, _ = await friends(world)
+        world.cut(alice, bob)
+        await bob.call("settings", fetch_up_to=0)
+        await carol.call("send_file", chat="hikers", path=str(source))
+
+        async def has(state: str) -> bool:
+            found = await bob.call("files", chat="hikers")
+            return [one["file"]["state"] for one in found] == [state]
+
+        await until(lambda: has("offered"))
+
+        def settle(tx: Transaction, member: MemberId, *, gone: bool) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            (transfers.members_left if gone else transfers.members_back)(tx, chat, [member])
+
+        them = MemberId(carol.db.query("SELECT member FROM groups")[0][0])
+        await bob.engine.committer.submit(partial(settle, member=them, gone=True))
+        assert await has("failed")
+        await bob.engine.committer.submit(partial(settle, member=them, gone=False))
+        assert await has("offered")
+
+    run_world(tmp_path / "world", main)
+
+
+def test_an_admin_who_leaves_keeps_no_keys(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        _, bob, carol, _ = await friends(world)
+        await bob.call("leave_group", chat="hikers")
+        for table in ("group_epochs", "group_chains", "group_leaves"):
+            assert bob.db.query(f"SELECT count(*) FROM {table}") == [(0,)]
+        await has_members(carol, "hikers", 3)
+
+    run_world(tmp_path, main)
+
+
 def test_who_was_removed_keeps_the_keys_for_a_day_and_no_longer(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob, carol = await found(world, "alice", "bob", "carol")
         await alice.call("remove_member", chat="hikers", member="carol")
         await has_members(bob, "hikers", 2)
 
-        async def is_out() -> bool:
-            return (await carol.call("group", chat="hikers"))["role"] is None
-
-        await until(is_out)
+        await until(lambda: is_out(carol))
         await trio.sleep(3 * HOUR_SECONDS)
         assert carol.db.query("SELECT count(*) FROM group_chains") != [(0,)]
         await world.sleep_days(1)

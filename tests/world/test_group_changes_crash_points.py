@@ -10,6 +10,7 @@ once, and all agree in the end.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,14 +144,13 @@ async def _play(world: World, alice: Person, bob: Person, carol: Person, dan: Pe
     await bob.do(nothing, _has_chat("walkers"))
 
     for person, others in ((alice, ("bob", "carol")), (bob, ("alice", "carol"))):
-        node = await person.node()
-        assert await members(node, CHAT) == {"me", *({"alice", "bob"} - {person.name})}
-        texts = await said(node, CHAT)
+        assert await person.ask(lambda node: members(node, CHAT)) == {"me", *({"alice", "bob"} - {person.name})}
+        texts = await person.ask(lambda node: said(node, CHAT))
         for name in others:
             assert texts.count(f"{name} after it all") == 1
         for op, most in (("found", 1), ("add", 3), ("mute", 2)):
-            assert 1 <= await times_done(node, op) <= most, op
-    assert [one["name"] for one in await (await alice.node()).call("chats")].count("walkers") == 1
+            assert 1 <= await person.ask(partial(times_done, op=op)) <= most, op
+    assert [one["name"] for one in await alice.ask(lambda node: node.call("chats"))].count("walkers") == 1
 
 
 async def _befriend(alice: Person, other: Person) -> None:

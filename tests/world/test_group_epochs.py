@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from p2pchat.core.contents import GroupLost
 from p2pchat.core.groups import membership, upkeep
 from p2pchat.core.groups.events import RotateEpoch
-from p2pchat.engine.groups import changes, duties
+from p2pchat.core.groups.roles import Role
+from p2pchat.engine.groups import catching_up, changes, duties, gaps, history, welcoming
 from p2pchat.engine.groups import upkeep as group_upkeep
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NotNow
+from p2pchat.errors import DiskFull, NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
+from p2pchat.store.contacts import Contact
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups.groups import GroupRow
 from tests.support.group_worlds import found, has_members, reads, said
 from tests.support.world import World, befriend, run_world, until
 
@@ -39,6 +47,48 @@ def test_old_keys_are_deleted_and_a_restart_changes_nothing(tmp_path: Path) -> N
             await world.sleep_days(31)
             await trio.sleep(3700)
         assert not set(before) & set(bob.db.query("SELECT id FROM group_epochs"))
+
+    run_world(tmp_path, main)
+
+
+def test_a_clock_that_was_a_day_ahead_delays_nothing(tmp_path: Path) -> None:
+    """New keys that are due, and the question for those that did not come."""
+
+    async def main(world: World) -> None:
+        _, bob, _ = await found(world, "alice", "bob", "carol")
+
+        def look(tx: Transaction) -> tuple[bool, bool, bool]:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            state = history.log_of(tx, chat).state
+            (owner,) = [member for member in state.members.values() if member.role is Role.OWNER]
+            ours = duties.is_our_turn(tx, {chat: tx.now + DAY_MS}, chat, state, owner.id)
+            store_items.wait(tx.db, chat, b"later" * 6, b"ahead", tx.now + DAY_MS, row.member)
+            catching_up.check(tx, chat)
+            ahead = chat in tx.memory.lost_asked
+            store_items.wait(tx.db, chat, b"just " * 6, b"now", tx.now, row.member)
+            store_items.waits_no_more(tx.db, chat, b"later" * 6)
+            tx.memory.lost_asked.clear()
+            catching_up.check(tx, chat)
+            return ours, ahead, chat in tx.memory.lost_asked
+
+        assert await bob.engine.committer.submit(look) == (True, True, False)
+
+    run_world(tmp_path, main)
+
+
+def test_an_offer_that_is_not_answered_for_a_month_is_forgotten(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, carol = await world.start("alice"), await world.start("carol")
+        await befriend(alice, carol)
+        await carol.stop()
+        await alice.call("create_group", name="hikers", contacts=["carol"])
+        await world.sleep_days(20)
+        assert alice.db.query("SELECT count(*) FROM group_offers") == [(1,)]
+        await world.sleep_days(12)
+        await trio.sleep(2 * HOUR_SECONDS)
+        assert alice.db.query("SELECT count(*) FROM group_offers") == [(0,)]
 
     run_world(tmp_path, main)
 
@@ -187,5 +237,68 @@ def test_what_fails_in_the_upkeep_of_groups_keeps_nothing_else_from_being_done(
         monkeypatch.setattr(group_upkeep, "tidy", tidied.append)
         await trio.sleep(2 * HOUR_SECONDS)
         assert tidied
+
+    run_world(tmp_path, main)
+
+
+def test_what_cannot_be_looked_for_at_the_start_is_looked_for_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        _, bob = await found(world, "alice", "bob")
+        await bob.stop()
+        begin, failed = gaps.begin, list[Transaction]()
+
+        def full(tx: Transaction) -> None:
+            begin(tx)
+            failed.append(tx)
+            raise DiskFull
+
+        monkeypatch.setattr(gaps, "begin", full)
+        bob = await world.start("bob")
+
+        async def has_failed() -> bool:
+            return bool(failed)
+
+        await until(has_failed)
+        begun = list[Transaction]()
+        monkeypatch.setattr(gaps, "begin", begun.append)
+        await trio.sleep(2 * HOUR_SECONDS)
+        assert len(begun) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_keys_are_made_once_for_all_who_have_lost_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, _, _, _ = await found(world, "alice", "bob", "carol", "dave")
+        welcomed, send = list[str](), welcoming.send
+
+        def record(tx: Transaction, row: GroupRow, contact: Contact, *more: Any) -> None:
+            welcomed.append(contact.name)
+            send(tx, row, contact, *more)
+
+        monkeypatch.setattr(welcoming, "send", record)
+
+        def ask(*names: str) -> Callable[[Transaction], None]:
+            def act(tx: Transaction) -> None:
+                (chat,) = store_groups.chats(tx.db)
+                row = store_groups.get(tx.db, chat)
+                assert row is not None
+                for name in names:
+                    catching_up.lost(tx, tx.find(name), GroupLost(row.group_id))
+
+            return act
+
+        async def made() -> int:
+            log = await alice.call("group_log", chat="hikers")
+            return sum(one["op"] == "rotate" for one in log)
+
+        await alice.engine.committer.submit(ask("bob", "carol", "dave"))
+        await trio.sleep(60)
+        await alice.engine.committer.submit(ask("carol"))
+        assert (await made(), welcomed) == (1, ["bob"])
+        await trio.sleep(2 * HOUR_SECONDS)
+        assert (await made(), welcomed[0], sorted(welcomed[1:])) == (2, "bob", ["carol", "dave"])
 
     run_world(tmp_path, main)

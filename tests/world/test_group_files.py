@@ -254,6 +254,9 @@ def test_who_was_removed_is_given_nothing_and_nothing_of_theirs_is(tmp_path: Pat
         assert await asked(bob, alice, theirs) == NoBlob.UNKNOWN
         assert isinstance(await asked(alice, bob, file), bytes), "members are given it"
         await until(lambda: has_ended(carol))
+        assert (await last_of(carol, mine=True))["file"]["state"] == "waiting"
+        await world.sleep_days(1)  # for so long the removal may turn out not to count
+        await trio.sleep(2 * HOUR_SECONDS)
         assert (await last_of(carol, mine=True))["file"]["state"] == "gone"
         blobs = 1 + -(-300_000 // 65_519)
 

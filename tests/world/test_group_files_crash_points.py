@@ -35,8 +35,10 @@ async def story(world: World, source: Path, victim: str, cut_at: int | None, tow
         await send(alice, source)
         await alice.do(nothing, is_left)
         await bob.do(nothing, arrived)
-        node = await bob.node()
-        assert await saved(node, CHAT, source.parent / "saved") == await trio.Path(source).read_bytes()
+        assert (
+            await bob.ask(lambda node: saved(node, CHAT, source.parent / "saved"))
+            == await trio.Path(source).read_bytes()
+        )
         for tower in towers:
             assert len(held(tower)) == 5, "all of it, and nothing else"
         await alice.do(delete, is_deleted)

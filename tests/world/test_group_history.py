@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import GroupHistory, Text
 from p2pchat.core.groups import messages, welcome
+from p2pchat.core.groups.chains import Chain
+from p2pchat.core.ids import EventId
 from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.groups import past
 from p2pchat.engine.runtime.transaction import Transaction
@@ -204,3 +207,84 @@ def test_what_somebody_wrote_who_may_only_read_is_not_shown_to_newcomers_either(
         assert [one["text"] for one in await texts(dave)] == ["and I write"]
 
     run_world(tmp_path, main)
+
+
+def test_what_the_rules_of_then_did_not_let_somebody_write_is_not_shown_to_newcomers_either(tmp_path: Path) -> None:
+    """bob's node does not keep the rules, and alice's hands newcomers what nobody was shown."""
+
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await alice.call("set_group", chat="hikers", key="history", value="50")
+        await until(lambda: keeps(bob))
+        carol = await add(alice, world, "carol", 3)
+        await has_members(bob, "hikers", 3)
+        written, seq = list[bytes](), 100
+
+        async def writes(text: str) -> None:
+            """Sign a text with what he knows of the group now."""
+            nonlocal seq
+            seq += 1
+
+            def sign(tx: Transaction) -> bytes:
+                (chat,) = store_groups.chats(tx.db)
+                row = store_groups.get(tx.db, chat)
+                assert row is not None
+                assert row.epoch is not None
+                said = encode_content(Content(Text(text), new_message_id(tx.now, tx.random), seq, tx.now))
+                heads = [EventId(row.heads[start : start + 32]) for start in range(0, len(row.heads), 32)]
+                chain, seed = Chain(bytes(32), seq), row.sign_seed
+                made = messages.write(row.group_id, row.epoch, row.member, seed, chain, heads, (), said, tx.random)
+                return messages.encode_record(made.message)
+
+            written.append(await bob.engine.committer.submit(sign))
+
+        async def rule(key: str, value: str, shown: object) -> None:
+            await alice.call("set_group", chat="hikers", key=key, value=value)
+            for node in (bob, carol):
+
+                async def there(node: WorldNode = node) -> bool:
+                    return bool((await node.call("group", chat="hikers"))["settings"][key] == shown)
+
+                await until(there)
+
+        async def is_shown(*wanted: str) -> None:
+            def send(tx: Transaction) -> None:
+                (chat,) = store_groups.chats(tx.db)
+                row = store_groups.get(tx.db, chat)
+                assert row is not None
+                for part in welcome.cut_history(row.group_id, written):
+                    outbound.queue(tx, tx.find("carol"), GroupHistory(part))
+                outbound.nudge(tx, tx.find("carol"))
+
+            await alice.engine.committer.submit(send)
+            await alice.call("send", chat="carol", text="all sent", wait="delivered")
+            assert {one["text"] for one in await texts(carol)} == {*wanted}
+
+        await writes("before any rule")
+        await rule("locked", "yes", True)
+        await writes("while it is locked")
+        await rule("locked", "no", False)
+        await rule("slow_mode", "60", 60)
+        await trio.sleep(61)
+        await writes("slowly")
+        await trio.sleep(10)
+        await writes("too fast")
+        await rule("slow_mode", "0", 0)
+        await writes("as fast as I want")
+        shown = ("before any rule", "slowly", "as fast as I want")
+        await is_shown(*shown)
+        await writes("before the mute")
+        await alice.call("mute_member", chat="hikers", member="bob", seconds=3600)
+        for node in (bob, carol):
+            await until(lambda node=node: is_muted(node))  # type: ignore[misc]
+        await writes("while he is muted")
+        await is_shown(*shown)
+        await trio.sleep(2 * 3600)
+        await is_shown(*shown, "before the mute")
+
+    run_world(tmp_path, main)
+
+
+async def is_muted(node: WorldNode) -> bool:
+    (chat,) = store_groups.chats(node.db)
+    return any(member.muted_until for member in store_members.all(node.db, chat))

@@ -185,6 +185,26 @@ def test_who_was_known_for_joining_alone_is_forgotten(
     run_world(tmp_path, main)
 
 
+def test_who_was_removed_knows_those_of_the_group_for_a_day_yet(tmp_path: Path) -> None:
+    """Only they can bring what says that the removal does not count."""
+
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol = await world.start("carol")
+        await join(carol, (await alice.call("group_invite", chat="hikers"))["text"])
+        await has_members(carol, "hikers", 3)
+        await trio.sleep(26 * HOUR_SECONDS)
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await until(lambda: has_role(carol, None))
+        await trio.sleep(3 * HOUR_SECONDS)
+        assert len(await carol.engine.committer.read(store_contacts.for_groups)) == 1
+        await world.sleep_days(1)
+        await trio.sleep(3 * HOUR_SECONDS)
+        assert await carol.engine.committer.read(store_contacts.for_groups) == []
+
+    run_world(tmp_path, main)
+
+
 async def mailing(world: World, name: str, relay: MailRelay) -> WorldNode:
     """Start a node that uses this relay."""
     node = await world.start(name)
@@ -275,5 +295,5 @@ def test_invites_end_with_the_right_to_invite(tmp_path: Path, how: str) -> None:
     run_world(tmp_path, main)
 
 
-async def has_role(node: WorldNode, role: str) -> bool:
+async def has_role(node: WorldNode, role: str | None) -> bool:
     return bool((await node.call("group", chat="hikers"))["role"] == role)

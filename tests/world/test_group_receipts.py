@@ -12,6 +12,7 @@ from p2pchat.core.contents import GroupSeen, Payload
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.groups import receipts
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import DiskFull
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
 from tests.support.group_worlds import found, has_members, reads
@@ -104,6 +105,23 @@ def test_who_is_known_for_the_group_alone_is_told_nothing(tmp_path: Path, monkey
     run_world(tmp_path, main)
 
 
+def test_who_is_gone_is_told_nothing_though_a_contact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = sent(monkeypatch)
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("group_receipts", chat=CHAT)
+        for node, text in ((bob, "one"), (carol, "two")):
+            await node.call("send", chat=CHAT, text=text)
+        await reads(alice, CHAT, "one", "two")
+        await alice.call("remove_member", chat=CHAT, member="carol")
+        await alice.call("read", chat=CHAT)
+        await trio.sleep(300)
+        assert told == ["bob"]
+
+    run_world(tmp_path, main)
+
+
 def test_many_messages_that_are_read_one_by_one_are_told_at_once_also_after_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,5 +162,32 @@ def test_a_member_counts_once_and_for_nothing_that_was_not_written(tmp_path: Pat
         await alice.call("send", chat=CHAT, text="three")
         assert await seen(alice) == [("one", None), ("two", 1), ("three", None)]
         await bob.call("leave_group", chat=CHAT)
+
+    run_world(tmp_path, main)
+
+
+def test_what_could_not_be_told_for_a_full_disk_is_told_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await bob.call("group_receipts", chat=CHAT)
+        await alice.call("send", chat=CHAT, text="one")
+        await reads(bob, CHAT, "one")
+        told, tell = list[Transaction](), receipts.tell_all
+
+        def full(tx: Transaction) -> None:
+            tell(tx)
+            if tx.db is bob.db:
+                told.append(tx)
+                raise DiskFull
+
+        with monkeypatch.context() as patched:
+            patched.setattr(receipts, "tell_all", full)
+            await bob.call("read", chat=CHAT)
+
+            async def was_due() -> bool:
+                return bool(told)
+
+            await until(was_due)
+        await sees(alice, ("one", 1))
 
     run_world(tmp_path, main)

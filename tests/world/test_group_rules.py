@@ -13,7 +13,7 @@ from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.runtime.effects import GroupContent
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchMember, NotAGroup, NotNow
-from p2pchat.lib.times import HOUR_MS
+from p2pchat.lib.times import HOUR_MS, MINUTE_MS
 from p2pchat.store.groups import groups as store_groups
 from tests.support.group_worlds import found, has_members, reads, said, talk
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -214,6 +214,30 @@ def test_whose_clock_is_ahead_gets_no_further_in_slow_mode(tmp_path: Path, monke
         await bob.call("send", chat="alice", text="all sent", wait="delivered")
         await trio.sleep(60)
         assert await said(alice, "hikers") == ["in time"]
+
+    run_world(tmp_path, main)
+
+
+def test_whose_clock_goes_back_gets_no_further_in_slow_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message could be of a minute before the one that came before it, as if it had been under way for long."""
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("set_group", chat="hikers", key="slow_mode", value="30")
+
+        async def told() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["settings"]["slow_mode"] == 30)
+
+        await until(told)
+        await trio.sleep(600)
+        monkeypatch.setattr(group_rules, "check_post", lambda *_: None)  # his node lets him
+        for minutes in range(4):
+            bob.skew = -minutes * MINUTE_MS
+            await bob.call("send", chat="hikers", text=f"{minutes} minutes ago")
+        bob.skew = 0
+        await bob.call("send", chat="alice", text="all sent", wait="delivered")
+        await trio.sleep(60)
+        assert await said(alice, "hikers") == ["0 minutes ago"]
 
     run_world(tmp_path, main)
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pchat.core.groups import events
+from p2pchat.core.groups.events import UpdateMember
 from p2pchat.core.ids import MemberId
-from p2pchat.core.primitives import x25519_public
-from p2pchat.engine.groups import log_carrier, own_keys, pairwise
+from p2pchat.core.primitives import sign_public, x25519_public
+from p2pchat.engine.groups import adopting, history, log_carrier, own_keys, pairwise
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.store.groups import groups as store_groups
@@ -135,6 +137,29 @@ def test_who_is_restored_from_a_copy_with_old_keys_makes_new_ones(tmp_path: Path
             return any(one["text"] == "can you read this?" for one in log)
 
         await until(read)
+
+    run_world(tmp_path, main)
+
+
+def test_two_copies_of_a_profile_do_not_replace_each_others_keys_without_end(tmp_path: Path) -> None:
+    """The other copy makes new keys as soon as it sees those of this one."""
+
+    async def main(world: World) -> None:
+        _, bob = await found(world, "alice", "bob")
+
+        def other_copy(tx: Transaction) -> None:
+            row, log = row_of(bob), history.log_of(tx, row_of(bob).chat)
+            if log.state.members[row.member].leaf == x25519_public(row.leaf_seed):
+                made = UpdateMember(x25519_public(tx.random(32)), log.state.members[row.member].kem, row.name)
+                core = log.draft(sign_public(row.sign_seed), made).core
+                adopting.take(tx, row, events.sign_event(core, None, None, row.sign_seed))
+
+        for _ in range(36):
+            await bob.engine.committer.submit(other_copy)
+            await trio.sleep(3 * HOUR_SECONDS)
+        assert 4 <= len(store_leaves.of(bob.db, row_of(bob).chat)) <= 5, "once a day"
+        log = [one["text"] for one in await bob.call("log", chat=CHAT, limit=1000) if one["kind"] == "group"]
+        assert log.count(own_keys.TWO_COPIES) == 1
 
     run_world(tmp_path, main)
 

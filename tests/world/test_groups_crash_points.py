@@ -82,7 +82,7 @@ async def _lose(loss: Loss, alice: Person, bob: Person, carol: Person) -> None:
     loss.name = ""
     await carol.say(CHAT, "later")
     await bob.do(nothing, _texts(2))
-    assert await said(await bob.node(), CHAT) == ["lost", "later"]
+    assert await bob.ask(lambda node: said(node, CHAT)) == ["lost", "later"]
 
     async def misses_nothing(node: WorldNode) -> bool:
         return node.db.query("SELECT 1 FROM group_gaps") == []
@@ -193,11 +193,11 @@ async def _talk_and_remove(alice: Person, bob: Person, carol: Person) -> None:
     await alice.do(nothing, _texts(5))
     await bob.do(nothing, _texts(5))
     for person, others in ((alice, ("bob", "carol")), (bob, ("alice", "carol"))):
-        texts = await said(await person.node(), CHAT)
+        texts = await person.ask(lambda node: said(node, CHAT))
         for name in others:
             assert [text for text in texts if text.startswith(name)] == [f"{name} 0", f"{name} 1"]
         assert len(texts) == 5
-    assert "among us" not in await said(await carol.node(), CHAT)
+    assert "among us" not in await carol.ask(lambda node: said(node, CHAT))
 
 
 def _members(count: int) -> Done:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from p2pchat.core.groups import reports
+from p2pchat.core.groups.reports import SealedReport
 from p2pchat.engine.contents import report
 from p2pchat.errors import NotNow, UsageError
-from tests.support.group_worlds import found, reads
+from tests.support.group_worlds import found, reads, said
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_group_updates import update
 from tests.world.test_hidden_messages import has_role, moderated
@@ -80,6 +82,41 @@ def test_a_report_is_open_while_its_message_is_shown(tmp_path: Path) -> None:
         assert await are_open(carol, 0, 2)
 
     run_world(tmp_path, main)
+
+
+def test_the_boxes_are_the_same_whoever_of_those_who_moderate_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, seal = list[SealedReport](), reports.seal
+
+    def keep(*arguments: Any) -> SealedReport:
+        made.append(seal(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(reports, "seal", keep)
+
+    async def main(world: World) -> None:
+        alice, bob, carol, dave = await moderated(world)
+        for node in (carol, dave):
+            sent = await node.call("send", chat="hikers", text=f"of {node.name}")
+            await until(lambda node=node: has_text(bob, f"of {node.name}"))  # type: ignore[misc]
+            await until(lambda node=node: has_text(alice, f"of {node.name}"))  # type: ignore[misc]
+            await bob.call("report_message", id=sent["id"])
+        about_carol, about_dave = ([(id, len(box)) for id, box in report.boxes] for report in made)
+        assert about_carol == about_dave
+        assert len(about_carol) == 2
+        await told(
+            alice,
+            "bob reports a message of carol, “of carol”, to those who moderate the group.",
+            "bob reports a message of dave, “of dave”, to those who moderate the group.",
+        )
+        await told(carol, "bob reports a message of dave, “of dave”, to those who moderate the group.")
+
+    run_world(tmp_path, main)
+
+
+async def has_text(node: WorldNode, text: str) -> bool:
+    return text in await said(node, "hikers")
 
 
 def test_a_report_to_keys_that_were_just_replaced_is_read(tmp_path: Path) -> None:

@@ -142,11 +142,3 @@ async def until_delivered(node: WorldNode, chat: str) -> None:
         return all(one["state"] == "delivered" for one in log if one["from"] == "me")
 
     await until(all_delivered)
-
-
-def test_a_story_that_waits_for_ever_fails(tmp_path: Path) -> None:
-    async def main(world: World) -> None:
-        await trio.sleep_forever()
-
-    with pytest.raises(trio.TooSlowError):
-        run_world(tmp_path, main)

@@ -17,8 +17,7 @@ _CHANNEL: Final = (
     "when the writer last said that this is all (or null), `forked` whether they signed two different posts with one "
     "number, after which nothing more is taken, and `problem` what a person should know, or empty. `mirrors`: what "
     "others write in it is handed on at relays of the user. `comments` is {name, text, expires, chat} of the group in "
-    "which people talk about it, or null: `text` is an invite for `add`, `chat` the group's, if the user is in it and "
-    "that is known"
+    "which people talk about it, or null: `text` is an invite for `add`, `chat` the group's, if the user is in it"
 )
 
 METHODS: Final[tuple[Method, ...]] = (
@@ -78,8 +77,9 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "channel_mirror",
         "Says whether what others write in a channel is handed on at relays of the user, so that it outlives its own; "
-        "with `mirrors`, after a change. The link of it then names one of these relays too.",
-        "{mirrors, relays}",
+        "with `mirrors`, after a change. The link of it then names one of these relays too. `problem` is what is wrong "
+        "with one of them, or empty.",
+        "{mirrors, relays, problem}",
         (CHAT, Param("mirrors", "flag", "Hand it on, or no longer; null changes nothing.", default=None)),
     ),
     Method(

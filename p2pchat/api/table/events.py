@@ -11,7 +11,11 @@ from p2pchat.api.table.shape import (
 )
 
 EVENTS: Final[tuple[Event, ...]] = (
-    Event("message", "A message was saved, one's own or a contact's.", MESSAGE),
+    Event(
+        "message",
+        "A message was saved, one's own or a contact's. There is none of an earlier page of a channel.",
+        MESSAGE,
+    ),
     Event(
         "changed",
         "A message was edited, got or lost a reaction, was pinned or unpinned, was deleted for both or hidden: "

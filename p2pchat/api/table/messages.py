@@ -126,7 +126,7 @@ METHODS: Final[tuple[Method, ...]] = (
         "messages",
         "Returns messages in the order in which they arrived in this profile, to catch up after `lagged`: "
         "those after `since` or after `position`, or the newest. Each has its position in that order, which "
-        "only rises.",
+        "only rises. Those with `route` history were written before and are no news.",
         f"[{MESSAGE[:-1]}, position}}]",
         (
             Param("chat", "text", "Only this chat; null for all.", default=None),

@@ -10,5 +10,6 @@ epochs       secrets of a group, and their deletion  chains       keys for each 
 messages     messages, signed and sealed             items        all that travels
 parts        cutting what is too long, and joining   welcome      what a newcomer is sent
 log_relays   which relays have the logs of a group   audit        whether an event counts
+past_rules   what bound the author of an old message
 upkeep       what is to be done without being asked  reports      sealed to those who moderate
 """

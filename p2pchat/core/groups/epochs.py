@@ -39,8 +39,10 @@ CHAINS_MS = 30 * DAY_MS
 """How long the messages of an epoch that is over can be opened,"""
 KEPT_EPOCHS = 8
 """but of no more such epochs that are over for `LINKS_MS`,"""
-MAX_EPOCHS = 64
-"""and of no more in all: whoever may add members may make many."""
+MAX_EPOCHS = 512
+"""and of no more in all: whoever may add members may make many, each of which takes 40 bytes for every member. Those go
+first that were sent under for the shortest time, so that a flood of epochs takes none of before.
+"""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -231,11 +233,13 @@ class EpochDeletion(Enum):
 
 class EpochAge(NamedTuple):
     """What `to_delete` has to know of an epoch. over_since: in ms, since when another one is sent under in its place;
-    None if that is still to come. has_links: `join` and `exporter` are still kept.
+    None if that is still to come. has_links: `join` and `exporter` are still kept. used_ms: for how long it was the one
+    to send under.
     """
 
     over_since: int | None
     has_links: bool = True
+    used_ms: int = 0
 
 
 def to_delete(
@@ -250,10 +254,12 @@ def to_delete(
         ((age.over_since, epoch) for epoch, age in epochs.items() if age.over_since is not None), reverse=True
     )
     links_ms = LINKS_MS if merged else CHAINS_MS
+    by_use = sorted(over, key=lambda found: (epochs[found[1]].used_ms, *found), reverse=True)
+    surplus = {epoch for _, epoch in by_use[MAX_EPOCHS:]}
     deletions = []
     for newer, (since, epoch) in enumerate(over):
         age = now - since
-        if age >= CHAINS_MS or newer >= MAX_EPOCHS or (newer >= KEPT_EPOCHS and age >= LINKS_MS):
+        if age >= CHAINS_MS or epoch in surplus or (newer >= KEPT_EPOCHS and age >= LINKS_MS):
             deletions.append((epoch, EpochDeletion.ALL))
         elif epochs[epoch].has_links and age >= links_ms:
             deletions.append((epoch, EpochDeletion.LINKS))

@@ -461,15 +461,20 @@ def _statement(core: bytes, confirm: bytes | None, rekey_hash: bytes | None) -> 
 
 def decode_event(raw: bytes) -> GroupEvent:
     """Return the event in some bytes. Raises CannotOpen if they are not one, or are not signed by the author named."""
-    event = _decoded(raw)
-    statement = _statement(event.core, event.confirm, event.rekey_hash)
-    prim.verify(event.author, _LABEL, statement, event.signature)
+    event = decode_unverified(raw)
+    verify_event(event)
     return event
 
 
 def decode_verified(raw: bytes) -> GroupEvent:
     """Return the event in bytes whose signature has been verified before: those of one's own database."""
-    return _decoded(raw)
+    return decode_unverified(raw)
+
+
+def verify_event(event: GroupEvent) -> None:
+    """Return if an event is signed by the author that it names. Raises CannotOpen."""
+    statement = _statement(event.core, event.confirm, event.rekey_hash)
+    prim.verify(event.author, _LABEL, statement, event.signature)
 
 
 def unsigned(core: bytes) -> GroupEvent:
@@ -505,7 +510,10 @@ def unsigned(core: bytes) -> GroupEvent:
     )
 
 
-def _decoded(raw: bytes) -> GroupEvent:
+def decode_unverified(raw: bytes) -> GroupEvent:
+    """Return the event in some bytes, whoever signed it: `verify_event` is yet to say. Its id and its rekey are those
+    of what was signed. Raises CannotOpen.
+    """
     core, confirm, rekey_hash, signature, rekey = _EVENT(decode(raw, MAX_EVENT_BYTES))
     if rekey is not None and (rekey_hash is None or prim.blake2b(rekey, _REKEY_PERSON) != rekey_hash):
         raise CannotOpen

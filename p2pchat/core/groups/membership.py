@@ -7,7 +7,7 @@ is refused if its author had no right to it as of these, which is the same for e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,7 +15,6 @@ from p2pchat.core.groups.ancestry import Ancestry, LogEntry, bare, makes_epoch
 from p2pchat.core.groups.events import (
     MAX_PARENTS,
     Action,
-    AddMembers,
     EpochMode,
     GroupEvent,
     LeaveGroup,
@@ -30,7 +29,7 @@ from p2pchat.core.groups.personal import PersonalEvents
 from p2pchat.core.groups.rights import EventRight, right_to
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.state import GroupState, Member
-from p2pchat.core.groups.summary import Summary, epoch_order, member_of
+from p2pchat.core.groups.summary import Summary, epoch_order, has_left, member_of
 from p2pchat.core.groups.view import LogView
 from p2pchat.core.groups.waiting import WaitingEvents
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
@@ -43,11 +42,11 @@ MAX_VOID_EVENTS = 1_024
 MAX_VOID_BYTES = 4 * 1024 * 1024
 """Of one author who has been removed, or has signed a number twice: it may sign events that name old ones for ever, all
 of which are right and void; they must not fill the log."""
-MAX_GRANTED = 4_096
-MAX_GRANTED_BYTES = 16 * 1024 * 1024
-"""Of events by which members add people because a setting lets them: one of them, or many that one has added, could
-fill the log, and nobody could remove them any more."""
-FULL = "members have added people too often"
+MAX_JUNIORS = 4_096
+MAX_JUNIORS_BYTES = 16 * 1024 * 1024
+"""Of events by which moderators mute, and members and moderators add people where a setting lets them: one of them, or
+many that one has added, could fill the log, and nobody could remove them any more."""
+FULL = "members and moderators have done too much in it"
 MAX_REFUSED = 4_096
 MAX_VIEWS = 4
 
@@ -59,6 +58,15 @@ class LogAnswer(StrEnum):
     KNOWN = "known"
     WAITING = "waiting"
     REFUSED = "refused"
+
+
+class MemberStanding(StrEnum):
+    """Whether somebody is or was a member. LEFT: of their own accord. REMOVED: or never validly added."""
+
+    NEVER = "never"
+    MEMBER = "member"
+    LEFT = "left"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,11 @@ class MembershipLog:
     def __init__(self, group: GroupId) -> None:
         self.group = group
         self._log = Ancestry()
+        self.added: Container[MemberId] = self._log.added
+        """Everybody whom an event adds that is here, whether it counts or not."""
         self._now = LogView(self._log)
+        self.graph, self.view = self._log, self._now
+        """The events with all that never changes, and what all of them say together: to be read (`past_rules`)."""
         self._views: dict[int, LogView] = {}
         self._personal = PersonalEvents()
         self._waiting = WaitingEvents()
@@ -127,13 +139,23 @@ class MembershipLog:
         for raw in stored:
             self._add(decode_verified(raw), bounded=False)
 
-    def add(self, raw: bytes) -> LogResult:
-        """Take the bytes of one event, from anybody."""
+    def add(self, given: bytes | GroupEvent) -> LogResult:
+        """Take the bytes of one event, from anybody, or one whose signature has been verified."""
         try:
-            event = decode_event(raw)
+            return self._add(decode_event(given) if isinstance(given, bytes) else given)
         except CannotOpen:
             return LogResult(LogAnswer.REFUSED, reason="not an event")
-        return self._add(event)
+
+    def foresee(self, event: GroupEvent) -> LogAnswer | None:
+        """Return what becomes of an event whatever its signature is, or None if that has to be verified first. It costs
+        next to nothing: one that is here, or whose author was never added, is not worth more.
+        """
+        if self._is_unfit(event) or self._names_unfit(event):
+            return LogAnswer.REFUSED
+        if event.id in self._log.by_id or event.id in self._personal.ids:
+            return LogAnswer.KNOWN
+        stranger = event.parents and event.author_id not in self.added
+        return LogAnswer.REFUSED if stranger and not self._missing(event) else None
 
     def draft(self, author: bytes, action: Action) -> EventDraft:
         """Return an event of a member that is to be signed now, and knows everything that is here.
@@ -160,13 +182,6 @@ class MembershipLog:
                 raise NotAllowed(f"The group would refuse that: {right}")
         made = self.state.members if view is self._now else {}
         return EventDraft(core, prev, self._summary.members_after(view, action, self._personal, made))
-
-    def recipients(self, epoch: EpochId) -> tuple[MemberId, ...]:
-        """Return who was to have the secret of an epoch when it began, in the order of their ids. Raises KeyError if
-        its event is not here.
-        """
-        entry = self._log.by_id[epoch]
-        return tuple(sorted(self._view(entry.ancestors | entry.bit).members()))
 
     def members_at(self, epoch: EpochId) -> tuple[Member, ...]:
         """Return the members as of the event that made an epoch, with the keys and names that they have now, in the
@@ -206,6 +221,14 @@ class MembershipLog:
         known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
         return entry is not None and bool(_known(known) >> entry.index & 1)
 
+    def member_standing(self, member: MemberId) -> MemberStanding:
+        """Return whether somebody is or was a member. Whom any event adds that is here, no other adds again."""
+        if member not in self._log.added:
+            return MemberStanding.NEVER
+        if member in self.state.left or has_left(self._now, member):
+            return MemberStanding.LEFT
+        return MemberStanding.MEMBER if self._now.is_member(member) else MemberStanding.REMOVED
+
     def out_of_reach(self, member: MemberId) -> frozenset[MemberId]:
         """Return those who have left and whom a member has no right to remove: they were given a role that it takes a
         senior to end, and signed that they leave as if they did not know of it.
@@ -233,19 +256,29 @@ class MembershipLog:
     # --- taking events -------------------------------------------------------------------------------------------
 
     def _add(self, event: GroupEvent, *, bounded: bool = True) -> LogResult:
-        if (event.id if event.group is None else event.group) != self.group:
-            return LogResult(LogAnswer.REFUSED, event, reason="of another group")
         if event.id in self._log.by_id or event.id in self._personal.ids:
             return LogResult(LogAnswer.KNOWN, event)
-        if event.id in self._refused:
-            return LogResult(LogAnswer.REFUSED, event, reason="refused before")
-        if any(parent in self._refused or parent in self._personal.ids for parent in event.parents):
+        if self._is_unfit(event):
+            return LogResult(LogAnswer.REFUSED, event, reason="of another group, or refused before")
+        if self._names_unfit(event):
             return self._refuse(event, "it names one that cannot be named")
-        missing = tuple(parent for parent in event.parents if parent not in self._log.by_id)
+        missing = self._missing(event)
         if missing:
             dropped = self._waiting.keep(event, missing, bounded=bounded)
             return LogResult(LogAnswer.WAITING, event, missing, dropped=dropped)
         return self._settle(event)
+
+    def _is_unfit(self, event: GroupEvent) -> bool:
+        """Return whether an event is of another group, or was refused before."""
+        return (event.id if event.group is None else event.group) != self.group or event.id in self._refused
+
+    def _names_unfit(self, event: GroupEvent) -> bool:
+        """Return whether an event names one that cannot be named."""
+        return any(parent in self._refused or parent in self._personal.ids for parent in event.parents)
+
+    def _missing(self, event: GroupEvent) -> tuple[EventId, ...]:
+        """Return the parents of an event that are not here."""
+        return tuple(parent for parent in event.parents if parent not in self._log.by_id)
 
     def _settle(self, first: GroupEvent) -> LogResult:
         """Take or refuse an event whose parents are here, and then all that waited for it."""
@@ -328,10 +361,12 @@ class MembershipLog:
         return void.bit_count() >= MAX_VOID_EVENTS or size > MAX_VOID_BYTES
 
     def _is_too_much(self, right: EventRight, action: Action) -> bool:
-        """Tell whether members have added people so often that the rest of the log is for those who manage it."""
-        if not isinstance(action, AddMembers) or right.level <= Role.ADMIN:
+        """Tell whether those who do not manage the group have done so much that the rest of the log is for those who
+        do.
+        """
+        if right.level <= Role.ADMIN or isinstance(action, LeaveGroup):
             return False
-        return self._log.granted.bit_count() >= MAX_GRANTED or self._log.granted_size >= MAX_GRANTED_BYTES
+        return self._log.juniors >= MAX_JUNIORS or self._log.juniors_size >= MAX_JUNIORS_BYTES
 
     def _view(self, known: int) -> LogView:
         """Return the view of somebody who knows these events. One that is a step behind another is kept, so that what

@@ -15,7 +15,7 @@ from p2pchat.core.ids import GroupId, MemberId, MessageId
 from p2pchat.errors import CannotOpen
 
 MAX_READERS = 16
-"""Moderators to whom one report goes."""
+"""Moderators for whom one report has a box."""
 MAX_REASON_BYTES = 256
 BOX_BYTES = 360
 """A sealed report: 320 bytes, a nonce and a tag."""
@@ -33,26 +33,29 @@ class Reported(NamedTuple):
 
 
 class SealedReport(NamedTuple):
-    """ephemeral: a public X25519 key of this report alone. boxes: for whom, and what it says, sealed to them."""
+    """ephemeral: a public X25519 key of this report alone. boxes: of all who moderate, what it says, sealed to them."""
 
     ephemeral: bytes
     boxes: tuple[tuple[MemberId, bytes], ...]
 
 
 def seal(
-    group: GroupId, author: MemberId, said: Reported, readers: Iterable[tuple[MemberId, bytes]], random: prim.Random
+    group: GroupId, author: MemberId, said: Reported, moderators: Iterable[tuple[MemberId, bytes]], random: prim.Random
 ) -> SealedReport:
-    """Seal a report by `author`. readers: the members for whom it is, with their public X25519 keys."""
+    """Seal a report by `author`. moderators: those who moderate the group, with their public X25519 keys. The author of
+    what is reported is left out: the box for them has a random key, as has that for a key with which nobody could open
+    anything. So the boxes are the same whoever is reported, and no third member can tell who that is.
+    """
     private = random(prim.KEY_BYTES)
     ephemeral = prim.x25519_public(private)
     packed = codec.encode(list(said))
     plain = len(packed).to_bytes(2, "big") + packed + bytes(_PLAIN_BYTES - 2 - len(packed))
     boxes = []
-    for reader, leaf in readers:
+    for reader, leaf in moderators:
         try:
-            key = _key(prim.x25519(private, leaf), ephemeral, leaf)
-        except CannotOpen:  # a key with which nobody could open anything
-            continue
+            key = random(prim.KEY_BYTES) if reader == said.member else _key(prim.x25519(private, leaf), ephemeral, leaf)
+        except CannotOpen:
+            key = random(prim.KEY_BYTES)
         boxes.append((reader, prim.seal(key, plain, _bound_to(group, author, reader), random(prim.NONCE_BYTES))))
     return SealedReport(ephemeral, tuple(boxes))
 

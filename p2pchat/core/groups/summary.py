@@ -136,7 +136,7 @@ class Summary:
         self, entry: LogEntry, view: LogView, members: dict[MemberId, Member], left: frozenset[MemberId]
     ) -> EpochHead:
         others = self.holders(entry, view) - members.keys()
-        went = {member for member in others if member in left or _has_left(view, member)}
+        went = {member for member in others if member in left or has_left(view, member)}
         return EpochHead(EpochId(entry.event.id), entry.epoch or 0, frozenset(others - went), frozenset(went))
 
     def holders(self, entry: LogEntry, view: LogView) -> frozenset[MemberId]:
@@ -187,7 +187,8 @@ def member_of(view: LogView, personal: PersonalEvents, member: MemberId) -> Memb
     )
 
 
-def _has_left(view: LogView, member: MemberId) -> bool:
+def has_left(view: LogView, member: MemberId) -> bool:
+    """Tell whether somebody has left as an admin or a moderator."""
     entry = view.gone.get(member)
     return entry is not None and isinstance(entry.event.action, LeaveGroup)
 

@@ -7,7 +7,7 @@ bodies of the newest posts are kept for that, and a run of posts is put as the w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2pchat.core.channels import bodies, frames
 from p2pchat.core.channels.feed import Feed
@@ -29,7 +29,9 @@ KEPT_BODIES = frames.MAX_WANTED
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What is known of a feed that is handed on. first: of the posts whose bodies are here, without a gap."""
+    """What is known of a feed that is handed on. first: of the posts whose bodies are here, without a gap, but for
+    those that were deleted or withdrawn.
+    """
 
     count: int
     first: int
@@ -88,6 +90,17 @@ def fill(tx: Transaction, row: ChannelRow, name: FeedName, posts: Sequence[Post]
             store_channels.put_body(tx.db, row.chat, name, post)
 
 
+def passed_on(db: Database, row: ChannelRow, name: FeedName, posts: Sequence[Post]) -> list[Post]:
+    """Return posts as they are handed on: one that was deleted here or withdrawn without its body."""
+    kept = (_may_keep(db, row, post) and not _is_withdrawn(db, row, name, post) for post in posts)
+    return [post if whole else replace(post, body=None) for post, whole in zip(posts, kept, strict=True)]
+
+
+def _is_withdrawn(db: Database, row: ChannelRow, name: FeedName, post: Post) -> bool:
+    """Return whether a post that is not here as a message is known to be withdrawn."""
+    return store_channels.is_withdrawn(db, row.chat, name, bodies.message_id(post))
+
+
 def _may_keep(db: Database, row: ChannelRow, post: Post) -> bool:
     """Return whether the body of a post is kept: it became no message, or one that is still shown."""
     sender, id = store_channels.sender_of(post.header.writer), bodies.message_id(post)
@@ -107,7 +120,7 @@ def handed(db: Database, row: ChannelRow, name: FeedName) -> Handed | None:
     page = store_channels.page(db, row.chat, name, max(feed.first, feed.count - KEPT_BODIES), KEPT_BODIES)
     first = feed.count
     for post in reversed(page):
-        if post.body is None or post.header.seq != first - 1:
+        if post.header.seq != first - 1 or (post.body is None and _may_keep(db, row, post)):
             break
         first = post.header.seq
     return Handed(feed.count, first, feed.head)

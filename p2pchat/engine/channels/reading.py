@@ -165,7 +165,7 @@ def save_message(
 ) -> MessageRow | None:
     """Save a post as a message and tell the faces; None if it is there already, or was deleted here. names: of those
     who write in the channel (`names_in`). earlier: somebody asked for it, who scrolls up: it is read, and no news for
-    anybody.
+    anybody, which its route says.
     """
     mine = sender == ME
     message = MessageRow(
@@ -178,7 +178,7 @@ def save_message(
         sent_at=post.header.at,
         state=DeliveryState.RECEIVED if not mine else DeliveryState.STORED if earlier else DeliveryState.SAVED,
         received_at=None if mine else tx.now,
-        route=Route.MAILBOX if earlier or not mine else None,
+        route=Route.HISTORY if earlier else None if mine else Route.MAILBOX,
         read_at=tx.now if earlier and not mine else None,
     )
     inserted = store_messages.insert(tx.db, message)
@@ -207,5 +207,7 @@ def _note(tx: Transaction, row: ChannelRow, before: Feed, feed: Feed) -> None:
         tx.event("channel", chat=row.chat.hex(), forked=feed.fork is not None, missing=feed.missing)
     if feed.name.is_own and head is not None and head != before.head:
         details.moved(tx, row, before.head, head)
+    if feed.fork is not None and before.fork is None:
+        tx.channels_changed = True
     if feed.name.is_own and head is not None and (before.head is None or before.head.writers != head.writers):
         tx.channels_changed = True

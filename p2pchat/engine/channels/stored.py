@@ -37,10 +37,11 @@ def every(db: Database) -> dict[ChatId, KeptChannel]:
 
 
 def feeds_of(db: Database, row: ChannelRow) -> tuple[FeedName, ...]:
-    """Return the names of the feeds of a channel, its own first."""
+    """Return the names of the feeds of a channel, its own first, without those that are frozen."""
     head = store_channels.feed(db, row, WriterKey(row.key)).head
     writers = () if head is None else head.writers
-    return row.own_feed, *(FeedName(row.key, writer.key) for writer in writers)
+    names = row.own_feed, *(FeedName(row.key, writer.key) for writer in writers)
+    return tuple(name for name in names if store_channels.feed(db, row, name.writer).fork is None)
 
 
 def is_written(db: Database, row: ChannelRow) -> bool:
@@ -75,6 +76,11 @@ def count_of(db: Database, chat: ChatId, name: FeedName) -> int:
     """Return the number of posts of a feed."""
     row = store_channels.get(db, chat)
     return 0 if row is None else store_channels.feed(db, row, name.writer).count
+
+
+def is_here(db: Database, row: ChannelRow, name: FeedName, seq: int) -> bool:
+    """Return whether the post with this number is here."""
+    return store_channels.post(db, row.chat, name, seq) is not None
 
 
 def to_put(db: Database, row: ChannelRow, name: FeedName, start: int, new: bool) -> list[Post]:

@@ -43,7 +43,7 @@ OLDER_SECONDS = 10.0
 MOVES = 8
 """How often in a day the owner of a channel may have us read it at other relays."""
 REFUSED_WAIT = 6 * HOUR_SECONDS
-"""The same after a relay has refused a channel."""
+"""The same after a relay has refused a channel, and at most, with a relay that was left and is not told yet."""
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +52,19 @@ class _Enough(Refused):
     """It says more than this node takes in a day."""
 
 
+class _NoRun(LinkLost):
+    """It has earlier posts of this channel, and those in between are not to be had."""
+
+
 @dataclass(eq=False)
 class _Mirrored:
     """One channel: its feeds, its tasks, and what relays said of it.
 
     handing: our relays at which we put what others write; handed: set when there is something for them. wanted: set
     when there is something of ours to put. unput: relays that have not got what was written last. away: relays that are
-    not reached. lacking: by feed, relays that have not got its next post. problems: what is wrong with each relay.
-    intakes: what each may still bring. again: whether it was read a moment ago, with other writers. streams: to the
-    relays that are reached.
+    not reached. read: those from which everything was read, on the stream that is there. lacking: by feed, relays that
+    have not got its next post. problems: what is wrong with each relay. intakes: what each may still bring. again:
+    whether it was read a moment ago, with other writers. streams: to the relays that are reached.
     """
 
     row: ChannelRow
@@ -71,6 +75,7 @@ class _Mirrored:
     handed: dict[PeerKey, Wakeup] = field(default_factory=dict)
     unput: set[PeerKey] = field(default_factory=set)
     away: set[PeerKey] = field(default_factory=set)
+    read: set[PeerKey] = field(default_factory=set)
     lacking: dict[FeedName, set[PeerKey]] = field(default_factory=dict)
     problems: dict[PeerKey, str] = field(default_factory=dict)
     intakes: dict[PeerKey, Intake] = field(default_factory=dict)
@@ -81,6 +86,16 @@ class _Mirrored:
     def kept(self) -> KeptChannel:
         """The channel as it was when its tasks began."""
         return KeptChannel(self.row, self.feeds, self.handing)
+
+    @property
+    def may_bring_more(self) -> bool:
+        """Whether a relay of the channel is neither read nor known to be away yet."""
+        return any(way.peer not in self.read | self.away for way in self.row.relays)
+
+    def hand_on(self) -> None:
+        """Look again at what there is to hand on."""
+        for wakeup in self.handed.values():
+            wakeup.set()
 
     def takes(self, relay: PeerKey, head: FeedHead | None, posts: Sequence[Post]) -> bool:
         """Return whether this relay may bring so much now."""
@@ -107,6 +122,12 @@ class ChannelSync:
         channels_ = self._channels.values()
         return any(one.unput and one.unput == one.wanted.keys() - one.problems.keys() for one in channels_)
 
+    def handing_problem(self, chat: ChatId) -> str:
+        """Return what is wrong with the relays at which we hand on a channel, "" if nothing is."""
+        mirrored = self._channels.get(chat)
+        relays = () if mirrored is None else mirrored.handing
+        return next((mirrored.problems[one.peer] for one in relays if mirrored and one.peer in mirrored.problems), "")
+
     def problem(self, chat: ChatId) -> str:
         """Return what is wrong with the relays of a channel, "" if one of them answers well."""
         mirrored = self._channels.get(chat)
@@ -126,8 +147,7 @@ class ChannelSync:
                     wakeup.set()
         for chat in (*effects.channels_written, *effects.channels_to_hand_on):
             if (mirrored := self._channels.get(chat)) is not None:
-                for wakeup in mirrored.handed.values():
-                    wakeup.set()
+                mirrored.hand_on()
 
     async def run(self) -> None:
         """Keep a task for each relay of each channel until cancelled."""
@@ -165,6 +185,8 @@ class ChannelSync:
         return moves.take(trio.current_time())
 
     async def _mirror(self, mirrored: _Mirrored) -> None:
+        if not mirrored.feeds:  # all of them are frozen: nothing is read or written any more
+            return
         with mirrored.scope:
             async with trio.open_nursery() as nursery:
                 for relay in channels.relays_of(mirrored.row):
@@ -173,12 +195,13 @@ class ChannelSync:
                 for relay in mirrored.handing:
                     mirrored.handed[relay.peer] = Wakeup()
                     nursery.start_soon(self._keep, mirrored, relay)
-                for relay in channels.relays_of(mirrored.row, retired=True):
-                    nursery.start_soon(self._tell, mirrored, relay)
+                if mirrored.row.own_feed in mirrored.feeds:
+                    for relay in channels.relays_of(mirrored.row, retired=True):
+                        nursery.start_soon(self._tell, mirrored, relay)
 
     async def _tell(self, mirrored: _Mirrored, relay: Relay) -> None:
         """Put the head of a channel of ours at a relay that mirrors it no longer: it names those that do."""
-        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
+        backoff = Backoff(FIRST_WAIT, REFUSED_WAIT, self._random)  # it may be gone for good
         own = mirrored.row.own_feed
         while True:
             with suppress(P2PChatError):
@@ -207,6 +230,9 @@ class ChannelSync:
                 if isinstance(error, Refused):
                     pause = HOUR_SECONDS if isinstance(error, _Enough) else REFUSED_WAIT
             mirrored.streams.pop(relay.peer, None)
+            mirrored.read.discard(relay.peer)
+            if relay.peer not in mirrored.away and relay not in mirrored.handing:
+                mirrored.hand_on()  # without what it might have brought
             mirrored.away.add(relay.peer)
             wakeup = (mirrored.handed if relay in mirrored.handing else mirrored.wanted)[relay.peer]
             with trio.move_on_after(backoff.pause() if math.isnan(pause) else pause):
@@ -220,6 +246,9 @@ class ChannelSync:
         mirrored.problems.pop(relay.peer, None)
         backoff.reset()
         hands_on = relay in mirrored.handing
+        if not hands_on:
+            mirrored.read.add(relay.peer)
+            mirrored.hand_on()  # it may have what was missing for that
         if not hands_on and not await self._committer.read(stored.is_written, mirrored.row):
             await self._follow(mirrored, relay, stream)
         failure: P2PChatError | None = None
@@ -381,6 +410,8 @@ class ChannelSync:
             found = await stream.get(name, max(0, (posts[0].header.seq if posts else 1) - 1), frames.MAX_WANTED)
             await self._committer.submit(reading.take, row.chat, name, found.head, found.posts)
             raise Refused("it has other posts of this channel")
+        if bad == frames.GAP:
+            raise _NoRun
         if bad is not None:
             raise LinkLost("the relay has no room, or no time for us")
 
@@ -391,14 +422,18 @@ class ChannelSync:
         wakeup = mirrored.handed[relay.peer]
         while True:
             wakeup.clear()
+            mirrored.problems.pop(relay.peer, None)
             for name in mirrored.feeds:
-                await self._hand_on_feed(mirrored, relay, stream, name)
+                try:
+                    await self._hand_on_feed(mirrored, relay, stream, name)
+                except _NoRun as error:
+                    mirrored.problems[relay.peer] = error.line()
             with trio.move_on_after(HOUR_SECONDS):
                 await wakeup.wait()
 
     async def _hand_on_feed(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream, name: FeedName) -> None:
         """Put the posts of a feed that a relay has not got, and the head. A relay with none of them begins with those
-        whose bodies are here.
+        whose bodies are here, once the relays of the channel have brought what is missing: it takes none before.
         """
         known = await self._committer.read(mirroring.handed, mirrored.row, name)
         if known is None or known.head is None:
@@ -408,15 +443,39 @@ class ChannelSync:
             raise Refused("it does not mirror this channel")
         if answer.code != frames.DONE:
             raise LinkLost("the relay has no time for us")
+        waits = not answer.next and mirrored.may_bring_more
+        if waits and await self._committer.read(mirroring.lacking, mirrored.row, name) is not None:
+            return
         start = answer.next or known.first
+        if start < known.first:
+            start = await self._put_between(mirrored, stream, name, start, known.first)
+            if not await self._committer.read(stored.is_here, mirrored.row, name, start):
+                start = known.first  # which a relay takes whose own posts are too old to be kept
         while start < known.count:
             posts = await self._committer.read(stored.to_put, mirrored.row, name, start, False)
-            if not posts or posts[0].header.seq != start:
-                return  # what is between is not here
+            if not posts:
+                return
             await self._put_some(mirrored.row, name, posts, None, stream)
             start = posts[-1].header.seq + 1
         if answer.head is None or (answer.head.count, answer.head.at) < (known.head.count, known.head.at):
             await self._put_some(mirrored.row, name, [], known.head, stream)
+
+    async def _put_between(self, mirrored: _Mirrored, stream: FeedStream, name: FeedName, start: int, end: int) -> int:
+        """Put posts from number `start` to before `end`, whose bodies are not here, at a relay that has those before
+        them: somebody else began the feed there. Other relays hand them out. Return the number of the post that it
+        wants next. Raises PeerError or Refused.
+        """
+        for peer, other in list(mirrored.streams.items()):
+            while other is not stream and start < end:
+                posts: Sequence[Post] = ()
+                with trio.move_on_after(OLDER_SECONDS), suppress(PeerError):
+                    posts = (await other.get(name, start, min(stored.MAX_PUT_POSTS, end - start))).posts
+                if not posts or posts[0].header.seq != start or not mirrored.takes(peer, None, posts):
+                    break
+                handed = await self._committer.read(mirroring.passed_on, mirrored.row, name, posts)
+                await self._put_some(mirrored.row, name, handed, None, stream)
+                start = posts[-1].header.seq + 1
+        return start
 
 
 async def _earlier(stream: FeedStream, name: FeedName, first: int, want: int) -> list[Post]:

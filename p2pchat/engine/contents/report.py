@@ -55,14 +55,15 @@ def put(tx: Transaction, contact: Contact, row: GroupRow, message: MessageRow, r
         raise UsageError("Only what a member wrote can be reported")
     about.check(contact, message)
     author = member_of(message.sender)
-    readers = [
+    moderators = [
         (member.id, member.leaf)
-        for member in store_members.with_keys(tx.db, row.chat, Role.MODERATOR, MAX_READERS + 2)
-        if member.id not in (author, row.member)
+        for member in store_members.with_keys(tx.db, row.chat, Role.MODERATOR, MAX_READERS + 1)
+        if member.id != row.member
     ][:MAX_READERS]
+    readers = [id for id, _ in moderators if id != author]
     if not readers:
         raise NotNow("Nobody else moderates this group", hint="`p2pchat group members CHAT` lists who does.")
-    sealed = reports.seal(row.group_id, row.member, Reported(message.id, author, reason), readers, tx.random)
+    sealed = reports.seal(row.group_id, row.member, Reported(message.id, author, reason), moderators, tx.random)
     outbound.queue(tx, contact, Report(sealed.ephemeral, sealed.boxes))
     outbound.nudge(tx, contact)
     lines.say(tx, row, row.member, f"You reported {_what(tx, row, author, message)}{_why(reason)}", message.id)

@@ -6,14 +6,15 @@ Everybody applies them to what arrives, and our own node before it sends. No ser
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content
 from p2pchat.core.contents import AnyPayload, Edit, File, Pin
+from p2pchat.core.groups.past_rules import RulesThen
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import LOCKED, NEWCOMERS, SLOW_MODE
-from p2pchat.core.ids import MemberId, sender_of
+from p2pchat.core.ids import ChatId, MemberId, sender_of
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
@@ -32,6 +33,15 @@ AHEAD_MS = MINUTE_MS
 """How far a clock may be ahead in slow mode."""
 INEXACT_MS = 2_000
 """By how much two times of one author may be nearer than slow mode says."""
+
+
+class _Rules(NamedTuple):
+    """What binds an author. settings: of the group, as written. muted_until, added_at: as of a `MemberRow`."""
+
+    settings: Mapping[str, Any]
+    role: Role
+    muted_until: int
+    added_at: int
 
 
 def pack_settings(settings: Mapping[str, Any]) -> bytes:
@@ -77,18 +87,37 @@ def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
 
 def may_post(tx: Transaction, row: GroupRow, member: MemberRow, content: Content) -> bool:
     """Return whether what a member wrote is shown, by what we know of the group now."""
-    payload, role = content.payload, Role(member.role)
+    rules = _Rules(settings_of(row), Role(member.role), member.muted_until, member.added_at)
+    return _allow(tx, row.chat, member.id, content, rules, tx.now)
+
+
+def might_post(tx: Transaction, row: GroupRow, author: MemberId, content: Content, then: RulesThen) -> bool:
+    """Return whether what somebody wrote before we joined is shown, by the rules of then: at the time that its author
+    says. When somebody became a member nobody knows any more. Whoever is muted now is not heard of then either, since
+    the log has no time: they might have written it since.
+    """
+    now = store_members.get(tx.db, row.chat, author)
+    silenced = now is not None and Role(now.role) > Role.MODERATOR and now.muted_until > tx.now
+    role = Role.MEMBER if then.role is Role.OBSERVER else then.role  # who could only read is for the caller
+    if silenced or content.sent_at > tx.now + AHEAD_MS:
+        return False
+    rules = _Rules(then.settings, role, then.muted_until, 0)
+    return _allow(tx, row.chat, author, content, rules, content.sent_at)
+
+
+def _allow(tx: Transaction, chat: ChatId, author: MemberId, content: Content, rules: _Rules, at: int) -> bool:
+    """Return whether these rules let an author write something at a time (ms)."""
+    payload = content.payload
     if isinstance(payload, Pin):
-        return role <= Role.MODERATOR
-    if not _writes(payload) or role <= Role.MODERATOR:
+        return rules.role <= Role.MODERATOR
+    if not _writes(payload) or rules.role <= Role.MODERATOR:
         return True
-    settings = settings_of(row)
-    if role == Role.OBSERVER or member.muted_until > tx.now or LOCKED.read(settings):
+    if rules.role == Role.OBSERVER or rules.muted_until > at or LOCKED.read(rules.settings):
         return False
-    slow = 1000 * SLOW_MODE.read(settings) if payload.KIND.visible else 0
-    if slow and not _keeps_pace(tx, row, member, content, slow):
+    slow = 1000 * SLOW_MODE.read(rules.settings) if payload.KIND.visible else 0
+    if slow and not _keeps_pace(tx, chat, author, content, slow):
         return False
-    return not (_too_new(settings, member.added_at, tx.now) and _is_barred(payload))
+    return not (_too_new(rules.settings, rules.added_at, at) and _is_barred(payload))
 
 
 def _is_barred(payload: AnyPayload) -> bool:
@@ -113,12 +142,16 @@ def may_hide(tx: Transaction, row: GroupRow, by: MemberId, author: MemberId) -> 
     return by != author and (junior is None or Role(senior.role).is_senior_to(Role(junior.role)))
 
 
-def _keeps_pace(tx: Transaction, row: GroupRow, member: MemberRow, content: Content, slow: int) -> bool:
-    """Return whether a message keeps the distance of slow mode, in ms, from the newest one of its author. Whoever lies
-    about the time runs ahead of it, and is then refused too.
+def _keeps_pace(tx: Transaction, chat: ChatId, author: MemberId, content: Content, slow: int) -> bool:
+    """Return whether a message keeps the distance of slow mode, in ms, from the ones of its author before and after it,
+    in the author's order: so all are that far apart, in whatever order they came. Whoever lies about the time runs
+    ahead of it, and is then refused too.
     """
-    last = store_messages.newest_of(tx.db, row.chat, sender_of(member.id))
-    return content.sent_at <= tx.now + AHEAD_MS and (last is None or abs(content.sent_at - last) >= slow - INEXACT_MS)
+    before, after = store_messages.around(tx.db, chat, sender_of(author), content.seq)
+    distance = slow - INEXACT_MS
+    if content.sent_at > tx.now + AHEAD_MS or (before is not None and content.sent_at < before + distance):
+        return False
+    return after is None or content.sent_at <= after - distance
 
 
 def _too_new(settings: Mapping[str, Any], added_at: int, now: int) -> bool:

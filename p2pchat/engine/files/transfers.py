@@ -202,15 +202,30 @@ def _end(tx: Transaction, row: FileRow, message: MessageRow, state: FileState, p
 
 
 def members_left(tx: Transaction, chat: ChatId, members: Sequence[MemberId]) -> None:
-    """End what is to be fetched of members who are gone: nobody gives it any more."""
-    for row in store_files.written_by(tx.db, chat, [sender_of(member) for member in members]):
-        message = store_messages.by_pk(tx.db, row.message)
-        if message is not None and row.state in _UNDER_WAY:
-            _end(tx, row, message, FileState.FAILED, AUTHOR_LEFT)
+    """Stop what is to be fetched of members who are gone: nobody gives it any more. What came of it is kept until the
+    user gives it up, since they may turn out not to be gone.
+    """
+    for row, message in _of(tx, chat, members):
+        if row.state in _UNDER_WAY:
+            change(tx, row, message, state=FileState.FAILED, problem=AUTHOR_LEFT)
+
+
+def members_back(tx: Transaction, chat: ChatId, members: Sequence[MemberId]) -> None:
+    """Offer again what was to be fetched of members who were taken for gone, and are not."""
+    for row, message in _of(tx, chat, members):
+        if row.state == FileState.FAILED and row.problem == AUTHOR_LEFT:
+            change(tx, row, message, state=FileState.OFFERED, problem="")
+
+
+def _of(tx: Transaction, chat: ChatId, members: Sequence[MemberId]) -> list[tuple[FileRow, MessageRow]]:
+    """Return the files that members sent to a group, with their messages."""
+    rows = store_files.written_by(tx.db, chat, [sender_of(member) for member in members])
+    found = [(row, store_messages.by_pk(tx.db, row.message)) for row in rows]
+    return [(row, message) for row, message in found if message is not None]
 
 
 def group_ended(tx: Transaction, chat: ChatId) -> None:
-    """End what moves in a group that we are not in any more: ours is taken back from relays."""
+    """End what moves in a group of which we shall not be a member again: ours is taken back from relays."""
     for row in store_files.moving(tx.db, chat):
         message = store_messages.by_pk(tx.db, row.message)
         if message is not None and row.mine:

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from enum import Enum, auto
 
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import LINKS_MS, Leaf, LeafKeys
-from p2pchat.core.groups.events import EpochMode, GroupEvent
+from p2pchat.core.groups.events import EpochMode, GroupEvent, UpdateMember
+from p2pchat.core.groups.membership import LogAnswer, MemberStanding
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
 from p2pchat.core.groups.state import GroupState, Member
 from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.core.primitives import KemKey
 from p2pchat.core.text import clean_name
-from p2pchat.engine.contacts import revoking
 from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.files import transfers
-from p2pchat.engine.groups import history, notices, recovery, sending, welcoming
+from p2pchat.engine.groups import history, notices, own_invites, recovery, sending, welcoming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
-from p2pchat.store import invites as store_invites
 from p2pchat.store import timers as store_timers
 from p2pchat.store.database import Value
 from p2pchat.store.groups import epochs as store_epochs
@@ -33,13 +33,11 @@ from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import leaves as store_leaves
-from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups import records as store_records
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.members import MemberRow
-from p2pchat.store.invites import InviteState
 from p2pchat.store.messages import ME
 from p2pchat.store.timers import ChatTimer
 
@@ -48,32 +46,78 @@ CANNOT_FOLLOW = "The present keys of this group did not reach you; somebody who 
 NAMELESS_GROUP = "group"
 
 
-def take(tx: Transaction, row: GroupRow, raw: bytes) -> bool:
-    """Add an event to the log of a group, and do what follows; return False if one of its parents is missing. Raises
+class EventOutcome(Enum):
+    """What became of an event."""
+
+    CHANGED = auto()
+    """It is part of the log now, or has brought keys that we lacked."""
+    KNOWN = auto()
+    """It was here."""
+    WAITING = auto()
+    """One of its parents is missing."""
+    LATER = auto()
+    """Its author has had us refuse so much that it is verified later."""
+
+
+def take(tx: Transaction, row: GroupRow, event: GroupEvent) -> EventOutcome:
+    """Add an event, whose signature nobody has verified yet, to the log of a group, and do what follows. Raises
     CannotOpen for one that says nothing.
     """
-    before = recovery.ownership(history.log_of(tx, row.chat).state)
-    taken = history.take(tx, row.chat, raw)
+    known = history.log_of(tx, row.chat)
+    foreseen = known.foresee(event)
+    if foreseen is LogAnswer.REFUSED:
+        raise CannotOpen
+    if foreseen is None and not _may_verify(tx, row, event):
+        return EventOutcome.LATER
+    before = recovery.ownership(known.state)
+    taken = () if foreseen is LogAnswer.KNOWN else _add(tx, row, event)
     if taken is None:
-        return False
+        return EventOutcome.WAITING
     changed = bool(taken)
-    for event in taken or _without_keys(tx, row, raw):
-        if event.mode is not EpochMode.NONE and _follow(tx, row, event):
-            follow_on(tx, row, event)
+    for new in taken or _without_keys(tx, row, event):
+        if new.mode is not EpochMode.NONE and _follow(tx, row, new):
+            follow_on(tx, row, new)
             changed = True
     if changed:
         settle(tx, row.chat)
-    for event in taken:
-        notices.tell(tx, row, event)
+    for new in taken:
+        own_invites.banned(tx, row, new)
+        notices.tell(tx, row, new)
     notices.tell_owners(tx, row, before, taken)
-    return True
+    return EventOutcome.CHANGED if changed else EventOutcome.KNOWN
 
 
-def _without_keys(tx: Transaction, row: GroupRow, raw: bytes) -> tuple[GroupEvent, ...]:
+def _may_verify(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
+    """Return whether an event may be verified and judged now, on the account of whoever it says is its author. Raises
+    CannotOpen for one that can be done without; from others somebody may have gone on.
+    """
+    limits, author, dispensable = tx.memory.group_limits, event.author_id, isinstance(event.action, UpdateMember)
+    if limits.may_err(row.chat, author, tx.now) and (not dispensable or limits.may_update(row.chat, author, tx.now)):
+        return True
+    log.info("a member of a group makes too many events")
+    if dispensable:
+        raise CannotOpen
+    return False
+
+
+def _add(tx: Transaction, row: GroupRow, event: GroupEvent) -> tuple[GroupEvent, ...] | None:
+    """Verify an event and put it into the log; return as `history.take`. Raises CannotOpen."""
+    limits = tx.memory.group_limits
+    events.verify_event(event)
+    try:
+        taken = history.take(tx, row.chat, event)
+    except CannotOpen:
+        limits.erred(row.chat, event.author_id, tx.now)
+        raise
+    if taken and isinstance(event.action, UpdateMember):
+        limits.updated(row.chat, event.author_id, tx.now)
+    return taken
+
+
+def _without_keys(tx: Transaction, row: GroupRow, event: GroupEvent) -> tuple[GroupEvent, ...]:
     """Return an event that was here already, if it makes an epoch that we do not have and now brings its rekey: it may
     have come without first.
     """
-    event = events.decode_verified(raw)
     here = event.rekey is None or store_epochs.get(tx.db, row.chat, event.id) is not None
     return () if here else (event,)
 
@@ -176,29 +220,22 @@ def settle(tx: Transaction, chat: ChatId) -> None:
     if epoch is not None and row.problem:
         fields["problem"] = ""
     store_groups.update(tx.db, chat, **fields)
-    _settle_chat(tx, chat, state, present=me is not None, left=row.member in state.left)
-    if me is None or not HISTORY.read(state.settings):
+    left = history.log_of(tx, chat).member_standing(row.member) is MemberStanding.LEFT
+    _settle_chat(tx, chat, state, present=me is not None, left=left)
+    if not HISTORY.read(state.settings):
         store_records.forget(tx.db, chat)
     if me is None or me.role > Role.ADMIN:
-        _end_invites(tx, chat)
+        own_invites.end_all(tx, chat)
     tx.groups_changed[chat] = None
     if epoch is not None and epoch != row.epoch:
         store_epochs.send_under(tx.db, chat, epoch, tx.now)
         sending.send_waiting(tx, chat)
 
 
-def _end_invites(tx: Transaction, chat: ChatId) -> None:
-    """End our invites to a group: we may add nobody any more."""
-    for id in store_links.of(tx.db, chat):
-        invite = store_invites.get(tx.db, id)
-        if invite is not None and invite.state == InviteState.OPEN:
-            revoking.end(tx, invite)
-
-
 def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
     known, at = tx.memory.settled.get(row.chat), tx.now
     if known is None:  # the first time since the start; those who did not change are written again
-        before: Collection[MemberId] = [member.id for member in store_members.all(tx.db, row.chat)]
+        before: Collection[MemberId] = {member.id for member in store_members.all(tx.db, row.chat)}
         changed = list(state.members.values())
         at = tx.now if before else 0  # those whom we find there are no newcomers
     else:  # a log makes another value only of a member who has changed
@@ -210,6 +247,10 @@ def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
     gone = [id for id in before if id not in state.members]
     if gone:
         transfers.members_left(tx, row.chat, gone)
+        own_invites.withdraw_offers(tx, row.chat, gone)
+    back = [member.id for member in changed if member.id not in before] if before else []
+    if back:
+        transfers.members_back(tx, row.chat, back)
     store_members.leave(tx.db, row.chat, gone)
     store_members.put(
         tx.db,
@@ -239,7 +280,8 @@ def _sending(tx: Transaction, row: GroupRow, state: GroupState) -> EpochId | Non
 
 def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: bool, left: bool) -> None:
     """Name the chat, and end it if we are no member any more. present: whether we are. left: whether we left; who was
-    removed keeps the keys for a day, since the removal may turn out to be void.
+    removed keeps the keys, what waits to be sent and the files that move for a day, since the removal may turn out to
+    be void.
     """
     row = store_chats.get(tx.db, chat)
     if row is None:
@@ -252,11 +294,11 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
         fields["ended_at"] = tx.now
         if left:
             forget_keys(tx, chat)
-        else:
-            store_items.withdraw_all(tx.db, chat)
-        transfers.group_ended(tx, chat)
-    elif present and row.ended_at is not None:
+            end(tx, chat)
+    elif present and row.ended_at is not None:  # the removal does not count any more
         fields["ended_at"] = None
+        tx.memory.gaps[chat] = None
+        tx.group_work = True
     if fields:
         store_chats.update(tx.db, chat, **fields)
         tx.people_changed = True
@@ -267,9 +309,17 @@ def _settle_chat(tx: Transaction, chat: ChatId, state: GroupState, *, present: b
         tx.unread[chat] = None
 
 
+def end(tx: Transaction, chat: ChatId) -> None:
+    """Give up what needs a group of which we shall not be a member again: what waits there, and the files that move."""
+    store_leaves.forget(tx.db, chat)
+    store_items.forget_all(tx.db, chat)
+    store_records.forget(tx.db, chat)
+    transfers.group_ended(tx, chat)
+
+
 def forget_keys(tx: Transaction, chat: ChatId) -> None:
-    """Delete the keys of a group that we have left, and what waited to be sent or opened. What is to be put into a log
-    still is, for a day: that we leave, where nobody else is told of it.
+    """Delete the keys of a group that we have left. What is to be put into a log still is, for a day: that we leave,
+    where nobody else is told of it.
     """
     for epoch in store_epochs.of(tx.db, chat):
         if store_logs.waits(tx.db, epoch.pk):
@@ -277,6 +327,4 @@ def forget_keys(tx: Transaction, chat: ChatId) -> None:
         else:
             store_epochs.remove(tx.db, epoch.pk)
     tx.group_logs_changed = True
-    store_leaves.forget(tx.db, chat)
-    store_items.forget_all(tx.db, chat)
     tx.erased = True

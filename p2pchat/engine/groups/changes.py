@@ -28,7 +28,7 @@ from p2pchat.core.groups.roles import member_id
 from p2pchat.core.groups.settings import LOCKED, NAME
 from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, KemKey, sign_public, x25519_public
-from p2pchat.engine.groups import adopting, carriage, history, notices, permission, recovery
+from p2pchat.engine.groups import adopting, carriage, history, notices, own_invites, permission, recovery
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.store import chats as store_chats
@@ -36,6 +36,7 @@ from p2pchat.store.chats import ChatKind, ChatRow
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import leaves as store_leaves
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
@@ -96,6 +97,7 @@ def begin(tx: Transaction, row: GroupRow, name: str, log: Sequence[GroupEvent]) 
         store_chats.update(tx.db, row.chat, ended_at=None)
         for epoch in store_epochs.of(tx.db, row.chat):
             store_epochs.remove(tx.db, epoch.pk)
+        store_items.withdraw_all(tx.db, row.chat)
         store_groups.replace(tx.db, row)
         store_leaves.forget(tx.db, row.chat)
     tx.memory.logs.pop(row.chat, None)
@@ -156,7 +158,7 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
     owned = recovery.ownership(log.state)
     under = _all_heads(tx, row, log, before)
     try:
-        history.take(tx, row.chat, event.raw)
+        history.take(tx, row.chat, event)
     except CannotOpen:  # it is full, and nothing was changed; what is due in other groups is not to fail with it
         raise NotNow(NO_ROOM, hint="`p2pchat group successor` founds another group in its place.") from None
     for epoch in under:  # before what follows: who is removed is told too
@@ -166,6 +168,7 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
     if secret is not None:
         adopting.adopt(tx, row, event, secret)
     adopting.settle(tx, row.chat)
+    own_invites.banned(tx, row, event)
     notices.tell(tx, row, event)
     notices.tell_owners(tx, row, owned, (event,))
     return event, secret

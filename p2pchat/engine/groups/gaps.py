@@ -8,8 +8,6 @@ whoever names what does not exist causes a few questions and one line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from p2pchat.core.contents import GroupItem, GroupWant
 from p2pchat.core.contents.group_item import MAX_KNOWN
 from p2pchat.core.contents.group_want import MAX_WANTED, MessagePlace
@@ -49,16 +47,18 @@ MAX_ANSWERED_BYTES = 2**20
 """What one member is sent of a group in an hour, at their request."""
 
 
-def skipped(tx: Transaction, row: GroupRow, epoch: EpochRow, member: MemberId, numbers: Iterable[int]) -> None:
-    """Note that messages of a member are missing before one that is here. A jump as wide as that of a node that was
-    started from a copy is taken for one.
+def skipped(tx: Transaction, row: GroupRow, epoch: EpochRow, member: MemberId, missing: range) -> None:
+    """Note that messages of a member, those with these numbers, are missing before one that is here: the newest have a
+    row each, and the oldest of these stands for all others.
     """
-    missing = list(numbers)
-    if not missing or len(missing) >= COPY_JUMP:
-        return
     room = max(0, MAX_OF_AUTHOR - store_gaps.count(tx.db, epoch.pk, member, None))
-    for number in missing[-room:] if room else ():
-        _note(tx, row.chat, epoch.pk, member, number, None)
+    if not room:
+        store_gaps.widen(tx.db, epoch.pk, member, missing[-1], len(missing))
+    elif missing:
+        noted = missing[-room:]
+        _note(tx, row.chat, epoch.pk, member, noted[0], None, 1 + len(missing) - len(noted))
+        for number in noted[1:]:
+            _note(tx, row.chat, epoch.pk, member, number, None)
 
 
 def named(tx: Transaction, row: GroupRow, epoch: int, seen: SeenMessage, by: MemberId) -> None:
@@ -74,7 +74,7 @@ def named(tx: Transaction, row: GroupRow, epoch: int, seen: SeenMessage, by: Mem
 
 def arrived(tx: Transaction, row: GroupRow, epoch: EpochRow, member: MemberId, number: int) -> bool:
     """Note that a message is here, also one that was given up; return whether another one named it before."""
-    gap = store_gaps.arrived(tx.db, epoch.pk, member, number)
+    gap = store_gaps.arrived(tx.db, epoch.pk, member, number, tx.now)
     if gap is not None and gap.notice is not None:
         _reword(tx, row, gap.notice)
     return gap is not None and gap.named_by is not None
@@ -102,13 +102,15 @@ def wanted(tx: Transaction, contact: Contact, payload: GroupWant) -> None:
             if epoch is None or store_epochs.chain(tx.db, epoch.pk, member) is None:
                 continue
             body = store_transcript.body(tx.db, epoch.pk, place.member, place.number)
-            if body is not None and _has_room(tx, row.chat, member, len(body)):
-                _send(tx, row, contact, epoch, MessageItem(place.member, place.number, body))
+            if body is not None and not _send(tx, row, contact, member, epoch, MessageItem(*place[1:], body)):
+                break
         outbound.nudge(tx, contact)
 
 
-def _note(tx: Transaction, chat: ChatId, epoch: int, member: MemberId, number: int, by: MemberId | None) -> None:
-    store_gaps.add(tx.db, epoch, member, number, by, tx.now, tx.now + FIRST_ASK_MS)
+def _note(
+    tx: Transaction, chat: ChatId, epoch: int, member: MemberId, number: int, by: MemberId | None, messages: int = 1
+) -> None:
+    store_gaps.add(tx.db, epoch, member, number, by, tx.now, tx.now + FIRST_ASK_MS, messages)
     if chat not in tx.memory.gaps:
         tx.memory.gaps[chat] = None
         tx.group_work = tx.group_logs_changed = True
@@ -184,11 +186,20 @@ def _contacts(tx: Transaction, row: GroupRow) -> dict[MemberId, Contact]:
     return found
 
 
-def _send(tx: Transaction, row: GroupRow, contact: Contact, epoch: EpochRow, item: MessageItem) -> None:
-    """Seal a message again for one member. It names others as having it, so that it is not passed on to all."""
-    known = tuple(member for member, _ in store_members.contacts_in(tx.db, row.chat))[:MAX_KNOWN]
-    for part in items.seal_items(item, epoch.id, carriage.secrets_of(epoch), items.SIZES[0], tx.random):
+def _send(
+    tx: Transaction, row: GroupRow, contact: Contact, member: MemberId, epoch: EpochRow, item: MessageItem
+) -> bool:
+    """Seal a message again for one member, who is a contact; return False if they had enough in this hour. It names
+    members as having it, so that it is not passed on to all: whoever they are, since who of them our contacts are is
+    nobody's business.
+    """
+    sealed = items.seal_items(item, epoch.id, carriage.secrets_of(epoch), items.SIZES[0], tx.random)
+    if not _has_room(tx, row.chat, member, sum(map(len, sealed))):
+        return False
+    known = tuple(store_members.first(tx.db, row.chat, MAX_KNOWN))
+    for part in sealed:
         outbound.queue(tx, contact, GroupItem(row.group_id, part, known))
+    return True
 
 
 def _has_room(tx: Transaction, chat: ChatId, member: MemberId, size: int) -> bool:
@@ -215,18 +226,21 @@ def _reword(tx: Transaction, row: GroupRow, notice: int) -> None:
 def _sentence(tx: Transaction, row: GroupRow, gaps: list[MissingMessage]) -> str:
     """Return what is missing of one author, and what is done about it."""
     missing = [gap for gap in gaps if not gap.given_up] or gaps
-    one = len(missing) == 1
+    number = sum(gap.messages for gap in missing)
+    one = number == 1
     ids = {sender_of(member) for gap in missing for member in (gap.member, gap.named_by) if member is not None}
     names = store_members.names(tx.db, row.chat, ids)
-    what = f"{len(missing)} message{'' if one else 's'} of {names[sender_of(missing[0].member)]}"
+    author = names[sender_of(missing[0].member)]
+    what = f"{number:,} message{'' if one else 's'} of {author}"
     them = "it" if one else "them"
     by = {gap.named_by for gap in missing}
     (seen_by,) = by if len(by) == 1 else (None,)
     seen = "" if seen_by is None else f", which {names[sender_of(seen_by)]} has seen"
+    copied = f", unless {author}'s node was started from a copy and left them out" if number >= COPY_JUMP else ""
     if missing[0].given_up:
         asked = "nobody who was asked has" if any(gap.asked for gap in missing) else "there was nobody to ask for"
-        return f"{what}{seen}{',' if seen else ''} did not arrive, and {asked} {them}."
-    verb = f"{what}{seen}{',' if seen else ''} {'has' if one else 'have'} not arrived."
+        return f"{what}{seen}{',' if seen else ''} did not arrive, and {asked} {them}{copied}."
+    verb = f"{what}{seen}{',' if seen else ''} {'has' if one else 'have'} not arrived{copied}."
     if _contacts(tx, row):
         return f"{verb} Members who are your contacts are asked for {them}."
     if logs.way_of(tx, row, group_rules.settings_of(row)) is not GroupWay.CONTACTS:

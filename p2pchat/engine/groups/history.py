@@ -39,14 +39,14 @@ def lack(tx: Transaction, chat: ChatId, epoch: EpochId, members: Collection[Memb
     return doubtful - recipients(tx, chat, epoch).keys() if doubtful else doubtful
 
 
-def take(tx: Transaction, chat: ChatId, raw: bytes) -> tuple[GroupEvent, ...] | None:
-    """Put an event into a log and save it, with those that waited for it; return them, parents first, and None if it
-    waits itself. Raises CannotOpen for one that is refused.
+def take(tx: Transaction, chat: ChatId, event: GroupEvent) -> tuple[GroupEvent, ...] | None:
+    """Put an event whose signature was verified into a log and save it, with those that waited for it; return them,
+    parents first, and None if it waits itself. Raises CannotOpen for one that is refused.
     """
-    result = log_of(tx, chat).add(raw)
+    result = log_of(tx, chat).add(event)
     if result.answer is LogAnswer.REFUSED:
         raise CannotOpen
-    for event in result.taken:
-        store_events.add(tx.db, chat, event.id, events.without_rekey(event), tx.now)
+    for taken in result.taken:
+        store_events.add(tx.db, chat, taken.id, events.without_rekey(taken), tx.now)
     store_events.remove(tx.db, chat, result.replaced)
     return None if result.answer is LogAnswer.WAITING else result.taken

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import suppress
 
 from p2pchat.core.codec import encode
 from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
 from p2pchat.core.contents.group_refusal import JoinRefusal
-from p2pchat.core.groups import epochs, upkeep, welcome
+from p2pchat.core.groups import epochs, events, upkeep, welcome
 from p2pchat.core.groups.epochs import MAX_MEMBERS, LeafKeys
 from p2pchat.core.groups.events import GroupEvent, Newcomer
-from p2pchat.core.groups.membership import MembershipLog
+from p2pchat.core.groups.membership import LogAnswer, MembershipLog, MemberStanding
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.settings import NAME
 from p2pchat.core.groups.welcome import JoinKeys, Welcome
@@ -31,11 +32,13 @@ from p2pchat.engine.groups import adopting, changes, history, notices, past, wel
 from p2pchat.engine.groups.adopting import NAMELESS_GROUP
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import facts, meta, partners
 from p2pchat.store import invites as store_invites
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.facts import Fact
 from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import joins as store_joins
@@ -50,6 +53,10 @@ MAX_EFFORT = 20_000_000
 """Half a minute of reading a log (`MembershipLog.effort`): hundreds of events that were made apart, after ten
 thousand.
 """
+MAX_OFFERS_A_DAY = 32
+"""Groups of one contact that we become a member of in a day, without a question."""
+MAX_REFUSALS_A_DAY = 8
+"""Groups of one contact of which the user is told in a day that they cannot join."""
 MAX_ANNOUNCED = 256
 """Members of a group up to which a new one looks for contacts there."""
 
@@ -79,11 +86,17 @@ def offer(tx: Transaction, row: GroupRow, contact: Contact, role: Role = Role.ME
 
 def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
     """Answer a contact who would add us to a group, with keys made for it; with the same ones each time."""
-    row, pair = store_groups.of_group(tx.db, payload.group), _pair(tx, contact)
-    if pair is None or (row is not None and store_groups.present(tx.db, row.chat) is not None):
+    pair = _pair(tx, contact)
+    if pair is None or store_groups.present_of(tx.db, payload.group) is not None or not _expects(tx, contact, payload):
         return
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
+        day, offers = tx.memory.offers.get(contact.id, (0, 0))
+        offers = offers if day == tx.now // DAY_MS else 0
+        if offers >= MAX_OFFERS_A_DAY:
+            log.info("a contact would add us to more groups than may be in a day")
+            return
+        tx.memory.offers[contact.id] = tx.now // DAY_MS, offers + 1
         sign_seed, leaf_seed, kem_seed = changes.new_seeds(tx)
         # nothing is sealed to it in a larger group, whose log everybody who joins is sent
         kem = kem_seed if payload.members < epochs.MAX_KEM_MEMBERS else None
@@ -94,6 +107,20 @@ def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
     words = (facts.get(tx.db, contact.id, Fact.GROUP_WORDS) or b"").decode() if payload.asks else ""
     outbound.queue(tx, contact, GroupJoin(payload.group, keys, words))
     outbound.nudge(tx, contact)
+
+
+def _expects(tx: Transaction, contact: Contact, payload: GroupOffer) -> bool:
+    """Return whether an offer is one that we answer: any of a contact's; of somebody who is known for a group alone,
+    that to a group whose invite we have used, or to one that takes the place of a group in which we both are.
+    """
+    if not contact.for_group or facts.get(tx.db, contact.id, Fact.GROUP_ASKED) is not None:
+        return True
+    shared = [chat for chat, _ in store_members.chats_with(tx.db, contact.id)]
+    successors = [history.log_of(tx, chat).state.successor for chat in shared]
+    if any(successor is not None and successor[0] == payload.group for successor in successors):
+        return True
+    ours = contact.invite_id is not None and store_invites.get(tx.db, contact.invite_id) is not None
+    return not ours and not shared
 
 
 def answered(tx: Transaction, joins: list[tuple[Contact, GroupJoin]]) -> None:
@@ -136,7 +163,8 @@ def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]])
     """Add those to whom we have made an offer, and welcome them. Those whose keys are not valid are passed over, and
     those for whom there is no room are told so.
     """
-    members = history.log_of(tx, row.chat).state.members
+    known = history.log_of(tx, row.chat)
+    members = known.state.members
     new: dict[MemberId, tuple[Contact, Newcomer]] = {}
     for contact, keys in answers:
         role, pair = store_joins.offered(tx.db, row.chat, contact.id), _pair(tx, contact)
@@ -148,8 +176,9 @@ def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]])
         except CannotOpen:
             log.info("the keys of somebody who was to be added to a group are not valid")
             continue
-        if len(members) + len(new) >= MAX_MEMBERS:
-            _refuse(tx, row, contact, JoinRefusal.FULL)
+        again, full = known.member_standing(id) is not MemberStanding.NEVER, len(members) + len(new) >= MAX_MEMBERS
+        if again or full:  # nobody returns with keys from before; with the welcome they would read, and be no member
+            _refuse(tx, row, contact, JoinRefusal.DECLINED if again else JoinRefusal.FULL)
             store_joins.offer_ended(tx.db, row.chat, contact.id)
             store_links.answered(tx.db, row.chat, contact.id)
             continue
@@ -199,12 +228,21 @@ def _count_use(tx: Transaction, row: GroupRow, contact: Contact) -> None:
 
 
 def refused(tx: Transaction, contact: Contact, payload: GroupRefusal) -> None:
-    """Tell the user that they do not become a member of a group that they wanted to join."""
+    """Tell the user that they do not become a member of a group by this contact: once a day for a group, and of a few
+    groups, so that nobody fills the screen with refusals. By other contacts they still may.
+    """
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
         return
     if payload.reason != JoinRefusal.NOT_NOW:  # otherwise the same keys may be used yet
-        store_joins.ended(tx.db, payload.group)
+        store_joins.ended(tx.db, payload.group, contact.id)
+    times = tx.memory.join_refused
+    told = [group for (by, group), at in times.items() if by == contact.id and tx.recent(at, DAY_MS)]
+    if payload.group in told or len(told) >= MAX_REFUSALS_A_DAY:
+        return
+    for outdated in [key for key, at in times.items() if not tx.recent(at, DAY_MS)]:
+        del times[outdated]
+    times[contact.id, payload.group] = tx.now
     why = _REFUSALS.get(payload.reason, "you were declined")
     tx.event("node", warning=f"You cannot join {kept.name or NAMELESS_GROUP}: {why}.")
 
@@ -240,12 +278,12 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
     kept = store_joins.get(tx.db, opened.group, contact.id)
     if kept is None:
         raise CannotOpen
-    known, taken = _read_log(opened)
+    former = store_groups.of_group(tx.db, opened.group)  # who comes back may know more than the welcome says
+    known, told = _read_log(tx, contact, opened, None if former is None else former.chat)
     me = known.state.members.get(member_id(sign_public(kept.sign_seed)))
     if me is None or me.leaf != _leaf(kept).leaf.key:
         raise CannotOpen
-    epoch = _epoch_event(known, taken, opened, me.id)
-    former = store_groups.of_group(tx.db, opened.group)  # of one who comes back
+    epoch = _epoch_event(known, told.get(EventId(opened.epoch)), opened, me.id)
     row = GroupRow(
         chat=ChatId(tx.random(changes.CHAT_ID_BYTES)) if former is None else former.chat,
         group_id=opened.group,
@@ -260,14 +298,16 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
         epoch=None,
         joined_at=tx.now,
     )
-    changes.begin(tx, row, clean_name(NAME.read(known.state.settings)) or NAMELESS_GROUP, taken)
+    changes.begin(tx, row, clean_name(NAME.read(known.state.settings)) or NAMELESS_GROUP, list(told.values()))
     tx.memory.logs[row.chat] = known
     adopting.adopt(tx, row, epoch, opened.secret)
     adopting.settle(tx, row.chat)
     if me.added_by in known.state.members:
         store_members.is_contact(tx.db, row.chat, me.added_by, contact.id)
     store_joins.ended(tx.db, opened.group)
-    notices.tell(tx, row, next(event for event in taken if event.id == me.added_in))
+    facts.remove(tx.db, contact.id, Fact.GROUP_ASKED)
+    if me.added_in in told:
+        notices.tell(tx, row, told[me.added_in])
     group = partners.of(tx.db, row.chat)
     if group is not None and len(known.state.members) <= MAX_ANNOUNCED:
         group_meet.announce(tx, row, group)
@@ -275,38 +315,57 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
 
 
 def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:
-    """Take the secret of an epoch that we could not compute, and the events that we lack; not one of an epoch before
-    those that we have, whose keys were deleted. Raises CannotOpen.
+    """Take the events of a welcome that we lack, each of which proves itself, and then the secret of an epoch that we
+    could not compute; not one of an epoch before those that we have, whose keys were deleted. What is here already is
+    not verified again. Raises CannotOpen if there is no secret for us.
     """
-    known, taken = _read_log(opened)
+    known = history.log_of(tx, row.chat)
+    most = known.effort + MAX_EFFORT
+    for raw in opened.log:
+        with suppress(CannotOpen):
+            adopting.take(tx, row, events.decode_unverified(raw))
+        if known.effort > most:
+            raise CannotOpen
     if row.member not in known.state.members:
         raise CannotOpen
-    epoch = _epoch_event(known, taken, opened, row.member)
-    for event in taken:
-        adopting.take(tx, row, event.raw)
+    kept = store_events.get(tx.db, row.chat, EventId(opened.epoch))
+    epoch = _epoch_event(known, None if kept is None else events.decode_verified(kept), opened, row.member)
     held = [EventId(kept.id) for kept in store_epochs.of(tx.db, row.chat)]
-    if not history.log_of(tx, row.chat).knew(held, epoch.id):
+    if not known.knew(held, epoch.id):
         adopting.adopt(tx, row, epoch, opened.secret)
         adopting.follow_on(tx, row, epoch)
     adopting.settle(tx, row.chat)
 
 
-def _read_log(opened: Welcome) -> tuple[MembershipLog, list[GroupEvent]]:
-    """Return the log of a welcome, and its events. Raises CannotOpen for one that would keep us busy for too long:
-    anybody can make up a group.
+def _read_log(
+    tx: Transaction, contact: Contact, opened: Welcome, chat: ChatId | None = None
+) -> tuple[MembershipLog, dict[EventId, GroupEvent]]:
+    """Return the log of a welcome, and its events, parents first. chat: of a group in which we were before, whose log
+    is read with it. Raises CannotOpen where the logs of a contact would keep us busy for too long in a day: anybody can
+    make up a group.
     """
-    known, taken = MembershipLog(opened.group), list[GroupEvent]()
+    known, told = MembershipLog(opened.group), dict[EventId, GroupEvent]()
+    if chat is not None:
+        known.restore(event.event for event in store_events.all(tx.db, chat))
+    day, spent = tx.memory.log_effort.get(contact.id, (0, 0))
+    spent = spent if day == tx.now // DAY_MS else 0
     for raw in opened.log:
-        taken += known.add(raw).taken
-        if known.effort > MAX_EFFORT:
+        result = known.add(raw)
+        told |= {event.id: event for event in result.taken}
+        if result.answer is LogAnswer.KNOWN and result.event is not None:
+            told.setdefault(result.event.id, result.event)
+        tx.memory.log_effort[contact.id] = tx.now // DAY_MS, spent + known.effort
+        if spent + known.effort > MAX_EFFORT:
+            log.info("the logs of groups of a contact take too long to read")
             raise CannotOpen
-    return known, taken
+    return known, told
 
 
-def _epoch_event(known: MembershipLog, taken: list[GroupEvent], opened: Welcome, me: MemberId) -> GroupEvent:
-    """Return the event that made the epoch of a welcome, if it commits to the secret. Raises CannotOpen."""
-    event = next((event for event in taken if event.id == opened.epoch), None)
-    if event is None or event.confirm is None or me not in known.recipients(event.id):
+def _epoch_event(known: MembershipLog, event: GroupEvent | None, opened: Welcome, me: MemberId) -> GroupEvent:
+    """Return the event that made the epoch of a welcome, None if that is not here, if it commits to the secret. Raises
+    CannotOpen.
+    """
+    if event is None or event.confirm is None or me not in {member.id for member in known.members_at(event.id)}:
         raise CannotOpen
     epochs.check_confirmation(opened.secret, event.confirm)
     return event

@@ -17,13 +17,23 @@ from p2pchat.core.groups.log_relays import LOGS, open_admin_seed
 from p2pchat.core.ids import ChatId
 from p2pchat.core.primitives import KemKey, x25519_public
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, changes, history
+from p2pchat.engine.groups import adopting, changes, history, notices
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import leaves as store_leaves
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
+
+DEFEND_EVERY_MS = DAY_MS
+"""How often our keys take the place of those of another copy of this profile,"""
+TELL_EVERY_MS = 7 * DAY_MS
+"""and how often the user is told of it."""
+TWO_COPIES = (
+    "Another copy of your profile is running and replaces your keys in this group. Stop one of the two: "
+    "each misses messages that the other gets."
+)
 
 
 def check(tx: Transaction, chat: ChatId) -> None:
@@ -35,10 +45,24 @@ def check(tx: Transaction, chat: ChatId) -> None:
     if me is None:
         return
     if me.leaf != x25519_public(row.leaf_seed):
-        update(tx, row)
+        _defend(tx, row)
     elif not row.update_at:
         _choose(tx, row)
     elif tx.passed >= row.update_at:
+        update(tx, row)
+
+
+def _defend(tx: Transaction, row: GroupRow) -> None:
+    """Put our keys in the place of those that another copy of this profile has made: at once if that copy may be gone,
+    but no more than daily, since one that lives does the same. If others are there again, it lives, and the user is
+    told.
+    """
+    defended = tx.memory.keys_defended.get(row.chat)
+    if defended is not None and not tx.recent(tx.memory.copy_told.get(row.chat, 0), TELL_EVERY_MS):
+        tx.memory.copy_told[row.chat] = tx.now
+        notices.say(tx, row, row.member, TWO_COPIES)
+    if defended is None or not tx.recent(defended, DEFEND_EVERY_MS):
+        tx.memory.keys_defended[row.chat] = tx.now
         update(tx, row)
 
 

@@ -14,6 +14,7 @@ from p2pchat.core.contents import GroupHistory, Text
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.groups import messages, welcome
 from p2pchat.core.groups.messages import GroupMessage
+from p2pchat.core.groups.past_rules import PastRules
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY
 from p2pchat.core.groups.state import Member
@@ -83,7 +84,7 @@ def take(tx: Transaction, contact: Contact, payload: GroupHistory) -> None:
     most = HISTORY.read(history.log_of(tx, row.chat).state.settings)
     if not most or tx.now - row.joined_at > TAKEN_FOR_MS:
         return
-    readers: dict[EpochId, Mapping[MemberId, Member]] = {}
+    readers, rules = dict[EpochId, Mapping[MemberId, Member]](), PastRules(history.log_of(tx, row.chat))
     for message in told[-most:]:
         try:
             author = _author(tx, row.chat, readers, message)
@@ -93,7 +94,9 @@ def take(tx: Transaction, contact: Contact, payload: GroupHistory) -> None:
             log.info("a message in the history of a group is not signed by a member of that time")
             continue
         shown = isinstance(content.payload, Text) and not content.expire_s and message.member != row.member
-        if shown and not _is_blocked(tx, row.chat, message.member):
+        if not shown or _is_blocked(tx, row.chat, message.member):
+            continue
+        if group_rules.might_post(tx, row, message.member, content, rules.of(message)):
             _name(tx, row, author)
             _show(tx, row, message.member, content)
 

@@ -65,8 +65,8 @@ def _tell(tx: Transaction, chat: ChatId) -> None:
     if row is None or not row.receipts:
         return
     for member, read in store_receipts.untold(tx.db, chat):
-        known = store_members.contact_of(tx.db, chat, member)
-        contact = None if known is None else tx.contact(known)
+        author = store_members.get(tx.db, chat, member)  # whoever was removed learns nothing more of the group
+        contact = None if author is None or author.contact is None else tx.contact(author.contact)
         if contact is not None and contact.state == ContactState.CONTACT and not contact.for_group:
             outbound.queue(tx, contact, GroupSeen(row.group_id, *read))
             outbound.nudge(tx, contact)

@@ -12,12 +12,14 @@ from enum import Enum, auto
 
 from p2pchat.core.content import decode_content
 from p2pchat.core.delivery import Route
-from p2pchat.core.groups import chains, items, messages
+from p2pchat.core.groups import chains, events, items, messages
+from p2pchat.core.groups.events import GroupEvent
 from p2pchat.core.groups.items import Item, MessageItem, PartItem
 from p2pchat.core.ids import ChatId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, gaps, past, siblings, transcript
+from p2pchat.engine.groups import adopting, carriage, gaps, history, past, siblings, transcript
+from p2pchat.engine.groups.adopting import EventOutcome
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
@@ -29,7 +31,7 @@ from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
-from p2pchat.store.groups.items import WaitingItem
+from p2pchat.store.groups.items import NOBODY, WaitingItem
 from p2pchat.store.groups.members import MemberRow
 
 log = logging.getLogger(__name__)
@@ -50,11 +52,18 @@ class ItemOutcome(Enum):
     """It says nothing, and never will."""
 
 
-def take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None) -> None:
+def take(
+    tx: Transaction,
+    row: GroupRow,
+    sealed: bytes,
+    route: Route,
+    known: frozenset[MemberId] | None,
+    by: MemberId = NOBODY,
+) -> None:
     """Handle an item that came. known: members who have it, as whoever brought it says; None: it is where all find
-    it.
+    it. by: the member who brought it, `NOBODY` for one whom we do not know.
     """
-    if _take(tx, row, sealed, route, known):
+    if _take(tx, row, sealed, route, known, by):
         take_waiting(tx, row.chat, route)
 
 
@@ -71,12 +80,14 @@ def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
                 continue
             store_items.waits_no_more(tx.db, chat, waiting.id)
             if waiting.epoch is None:
-                again |= _take(tx, row, waiting.item, route, carriage.NOBODY_ELSE)
+                again |= _take(tx, row, waiting.item, route, carriage.NOBODY_ELSE, waiting.member)
             elif (epoch := store_epochs.by_pk(tx.db, waiting.epoch)) is not None:
                 again |= _open(tx, row, epoch, waiting, route)
 
 
-def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None) -> bool:
+def _take(
+    tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None, by: MemberId
+) -> bool:
     """Handle one item; return whether something may be opened now that could not be before."""
     name = items.item_id(sealed)
     if store_items.was_seen(tx.db, row.chat, name):
@@ -86,7 +97,7 @@ def _take(tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: fr
     except CannotOpen:
         return False
     if not found:
-        store_items.wait(tx.db, row.chat, name, sealed, tx.now)
+        store_items.wait(tx.db, row.chat, name, sealed, tx.now, by)
         return False
     try:
         item = items.open_item(sealed, found[0].id, carriage.secrets_of(found[0]))
@@ -130,15 +141,25 @@ def _apply(
         )  # the others need all parts, to see that
     if isinstance(item, MessageItem) and _was_removed(tx, row):
         raw = item.encode()
-        store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, epoch.pk)
+        store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, item.member, epoch.pk)
         return ItemOutcome.TAKEN
     if isinstance(item, MessageItem):
         return _message(tx, row, epoch, item, route)
-    if adopting.take(tx, row, item.event):
-        siblings.tell(tx, row, epoch, item.event)
-        return ItemOutcome.NEW
-    store_items.wait(tx.db, row.chat, items.item_id(item.event), item.encode(), since or tx.now, epoch.pk)
-    return ItemOutcome.TAKEN
+    event = events.decode_unverified(item.event)
+    adopted = adopting.take(tx, row, event)
+    if adopted in (EventOutcome.WAITING, EventOutcome.LATER):
+        id = items.item_id(item.event)
+        store_items.wait(tx.db, row.chat, id, item.encode(), since or tx.now, _account(tx, row, event), epoch.pk)
+        return ItemOutcome.TAKEN if adopted is EventOutcome.WAITING else ItemOutcome.DROPPED
+    siblings.tell(tx, row, epoch, item.event)
+    return ItemOutcome.NEW if adopted is EventOutcome.CHANGED else ItemOutcome.TAKEN
+
+
+def _account(tx: Transaction, row: GroupRow, event: GroupEvent) -> MemberId:
+    """Return on whose account an event waits: all authors of whom nothing is known yet, of whom anybody can make any
+    number, share one.
+    """
+    return event.author_id if event.author_id in history.log_of(tx, row.chat).added else NOBODY
 
 
 def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route) -> ItemOutcome:
@@ -160,6 +181,7 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         item.number,
         item.body,
         lambda number: store_epochs.skipped(tx.db, epoch.pk, item.member, number),
+        lambda count: tx.memory.group_limits.may_skip(row.chat, item.member, count, tx.now),
     )
     if read.found.used:
         store_epochs.use_skipped(tx.db, epoch.pk, item.member, item.number)
@@ -170,7 +192,7 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
         of_sender, of_group = chains.surplus(*store_epochs.count_skipped(tx.db, row.chat, item.member))
         store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
         store_epochs.trim_skipped(tx.db, row.chat, of_group)
-        gaps.skipped(tx, row, epoch, item.member, [number for number, _ in read.found.skipped])
+        gaps.skipped(tx, row, epoch, item.member, range(chain.next, item.number))
     transcript.read(tx, row, epoch, read.message, item.body)
     tx.storage_limits.spend(author, size, tx.now, unread=False)
     store_members.knows(tx.db, row.chat, item.member, b"".join(read.message.log_heads))

@@ -44,6 +44,7 @@ from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import joins as store_joins
 from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.items import NOBODY
 
 
 def settle(tx: Transaction) -> None:
@@ -108,7 +109,8 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
         if not sender and not store_epochs.with_tag(tx.db, row.chat, tag):  # who knows no more than the group's id
             _keep_early(tx, contact, payload)  # would push out what waits of members; or it has overtaken who they are
             return
-        receive.take(tx, row, payload.sealed, arrival.route, frozenset({*payload.known, *sender}))
+        by = sender[0] if sender else NOBODY
+        receive.take(tx, row, payload.sealed, arrival.route, frozenset({*payload.known, *sender}), by)
 
 
 def _has_keys(tx: Transaction, chat: ChatId) -> bool:
@@ -124,11 +126,12 @@ def _keep_early(tx: Transaction, contact: Contact, payload: GroupItem) -> None:
 
 def _take_early(tx: Transaction, contact: Contact, chat: ChatId, arrival: GroupArrival) -> None:
     """Take what a contact sent of a group before we were in it, or knew that they are."""
-    row = store_groups.get(tx.db, chat)
+    row, sender = store_groups.get(tx.db, chat), store_members.of_contact_in(tx.db, chat, contact.id)
+    by = sender[0] if sender else NOBODY
     for sealed in [] if row is None else store_items.take_early(tx.db, contact.id, row.group_id):
         now = store_groups.get(tx.db, chat)
         if now is not None:
-            receive.take(tx, now, sealed, arrival.route, carriage.NOBODY_ELSE)
+            receive.take(tx, now, sealed, arrival.route, carriage.NOBODY_ELSE, by)
 
 
 def _tell(tx: Transaction, chat: ChatId) -> None:

@@ -77,10 +77,11 @@ def _differs(tx: Transaction, row: GroupRow, epoch: EpochRow, message: GroupMess
     """Say that two members have different messages in one place, once for each two of an epoch: either the author told
     them different things, or whoever names it lies.
     """
-    told = tx.memory.disputes.setdefault((epoch.pk, message.member), set())
+    key = (epoch.pk, message.member)
+    told = tx.memory.disputes.get(key, frozenset())
     if seen.member in told or len(told) >= MAX_DISPUTES:
         return
-    tx.memory.dispute(told, seen.member)
+    tx.memory.disputes[key] = told | {seen.member}
     log.warning("a member of a group names another message than is here")
     author, other = [store_members.shown_name(tx.db, row.chat, id) for id in (seen.member, message.member)]
     sentence = f"{author} has told you and {other} different things, or {other} says so and it is not true."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from p2pchat.core.channels.details import ChannelDetails
+from p2pchat.core.channels.details import ChannelDetails, group_mark
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
-from p2pchat.core.invite import Invite, decode_invite, invite_id
+from p2pchat.core.invite import decode_invite
 from p2pchat.engine.channels import channels, details, mirroring, owner
 from p2pchat.engine.contacts import revoking
 from p2pchat.engine.engine import Engine
@@ -18,13 +18,12 @@ from p2pchat.errors import NotNow, UsageError
 from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.ports import Relay
 from p2pchat.store import channels as store_channels
-from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import relays as store_relays
 from p2pchat.store.channels import ChannelRow
 from p2pchat.store.database import Database
-from p2pchat.store.groups import links as store_links
-from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.invites import InviteState
 
 COMMENTS_DAYS = 365
@@ -65,8 +64,10 @@ async def comments(engine: Engine, *, chat: str, group: str | None = None, remov
         row = _found(tx.db, chat, changes=group is not None or remove)
         known = _details(tx.db, row)
         if group is not None or remove:
-            invite = None if group is None else _invite(tx, group)
-            owner.change(tx, row, known._replace(comments=invite))
+            linked = None if group is None else group_of(tx.db, group)
+            invite = None if linked is None else _invite(tx, linked)
+            mark = None if linked is None else group_mark(row.key, linked.group_id)
+            owner.change(tx, row, known._replace(comments=invite, group=mark))
             _revoke(tx, known.comments)
         return {"comments": shown(tx.db, _found(tx.db, chat))}
 
@@ -83,7 +84,9 @@ async def mirror(engine: Engine, *, chat: str, mirrors: bool | None = None) -> J
             mirroring.change(tx, row, mirrors=mirrors)
         row = _found(tx.db, chat)
         address = engine.net.mailboxes.address_of
-        return {"mirrors": row.mirrors, "relays": [address(relay) for relay in mirroring.relays_of(tx.db, row)]}
+        relays = [address(relay) for relay in mirroring.relays_of(tx.db, row)]
+        problem = engine.channels.handing_problem(row.chat) if row.mirrors else ""
+        return {"mirrors": row.mirrors, "relays": relays, "problem": problem}
 
     answer: Json = await engine.committer.submit(act)
     return answer
@@ -91,11 +94,12 @@ async def mirror(engine: Engine, *, chat: str, mirrors: bool | None = None) -> J
 
 def shown(db: Database, row: ChannelRow) -> Json | None:
     """Return the object of the group that talks about a channel; None if its owner has linked none."""
-    encoded = _details(db, row).comments
+    known = _details(db, row)
+    encoded = known.comments
     if encoded is None:
         return None
     invite = decode_invite(encoded)
-    chat = _group(db, encoded, invite)
+    chat = None if known.group is None else _group(db, row, known.group)
     return {
         "name": invite.name or "",
         "text": views.invite_text(encoded),
@@ -122,9 +126,8 @@ def _with_token(db: Database, relay: Relay) -> Relay:
     return relay if ours is None or relay.token else Relay(relay.peer, relay.addresses, ours.token)
 
 
-def _invite(tx: Transaction, group: str) -> bytes:
+def _invite(tx: Transaction, row: GroupRow) -> bytes:
     """Return an invite to a group for everybody who reads a channel. It names our relays, and not where our node is."""
-    row = group_of(tx.db, group)
     expires_s = COMMENTS_DAYS * int(DAY_SECONDS)
     made = links.make(tx, row, expires_s=expires_s, uses=None, ask=True, role=Role.MEMBER, hidden=True)
     assert made.encoded is not None
@@ -138,15 +141,10 @@ def _revoke(tx: Transaction, encoded: bytes | None) -> None:
             revoking.end(tx, row)
 
 
-def _group(db: Database, encoded: bytes, invite: Invite) -> ChatId | None:
-    """Return the chat of the group to which an invite leads, if we are in it and know that: it is ours, or whoever made
-    it is known.
-    """
-    for row in store_invites.all(db):
-        if row.encoded == encoded:
-            leads = store_links.get(db, row.id)
-            return None if leads is None else leads.chat
-    maker = next((one for one in store_contacts.all(db) if one.invite_id == invite_id(encoded)), None)
-    chats = [] if maker is None else store_members.chats_with(db, maker.id)
-    named = [chat for chat, name in chats if len(chats) == 1 or name == invite.name]
-    return named[0] if len(named) == 1 else None
+def _group(db: Database, row: ChannelRow, mark: bytes) -> ChatId | None:
+    """Return the chat of the group that a channel names by this mark, if we are in it."""
+    for chat in store_groups.chats(db):
+        group = store_groups.present(db, chat)
+        if group is not None and group_mark(row.key, group.group_id) == mark:
+            return chat
+    return None

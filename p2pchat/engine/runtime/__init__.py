@@ -7,6 +7,7 @@ effects         what happens after the commit
 worker          runs transactions in a thread, or at once if they are short
 session_cache   ratchet sessions in memory
 skip_budget     how much work with skipped keys a contact may cause
+group_limits    how much work for nothing a member of a group may cause
 storage_limits  how much a contact may store here
 withholding     leaving mail where it is while there is no room
 clock_watch     whether the clock can be trusted

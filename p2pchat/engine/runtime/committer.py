@@ -271,6 +271,7 @@ class Committer:
         tx = self._begin()
         if brief:
             tx.skippable = min(tx.skippable, MAX_PER_BRIEF_TRANSACTION)
+        self.memory.begin()
         try:
             with self._db.transaction():
                 for item in batch:
@@ -296,7 +297,6 @@ class Committer:
             self.message_ids.unsaved()
             raise
         self.storage_limits.settle()
-        self.memory.settle()
         return tx
 
     def _begin(self) -> Transaction:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import Route
@@ -20,6 +20,7 @@ from p2pchat.core.ids import (
     ChatId,
     ContactId,
     EnvelopeId,
+    GroupId,
     MemberId,
     MessageId,
     direct_chat,
@@ -28,6 +29,7 @@ from p2pchat.core.primitives import Entropy
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.effects import Effects
+from p2pchat.engine.runtime.group_limits import GroupLimits
 from p2pchat.engine.runtime.message_ids import MessageIds
 from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
@@ -45,7 +47,6 @@ from p2pchat.store.database import Database, Value
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import members as store_members
 
-T = TypeVar("T")
 MAX_SEALED_BYTES = 1 << 20
 """Bytes of waiting envelopes that one transaction seals, for all contacts together; the rest is left to later ones."""
 EPOCH_KEY = "epoch"
@@ -55,6 +56,24 @@ MAX_MAILED = 16_384
 """Envelopes received by mail that are remembered, so that their copies are recognised."""
 MAX_NAMES = 1000
 """Names of contacts whose meaning is remembered."""
+NOTED = (
+    "typing",
+    "keys_due",
+    "logs_due",
+    "lost_asked",
+    "lost_answered",
+    "lost_members",
+    "join_refused",
+    "offers",
+    "log_effort",
+    "gaps",
+    "receipts_due",
+    "gap_bytes",
+    "disputes",
+    "keys_defended",
+    "copy_told",
+)
+"""What `Memory` has of what was done and is to be done, of values that do not change. They are few."""
 
 
 @dataclass(eq=False, repr=False)
@@ -81,8 +100,8 @@ class Skipping:
 
 @dataclass(eq=False, repr=False)
 class Memory:
-    """What transactions have read and keep for the next ones. A failed transaction clears it, or takes back what it
-    noted there.
+    """What transactions have read and keep for the next ones. A failed transaction clears it; what is not read from the
+    store (`NOTED`) it leaves as it was before it.
 
     sealing: see `outbound`. seconds: the timers of chats. waiting: chats with remarks that wait for their message.
     typing: when (ms) each contact was last told that the user is typing. unindexed: messages saved since the search
@@ -92,10 +111,14 @@ class Memory:
     membership logs of groups; settled, muted: the members whose rows are the newest, and until when (ms) some are
     muted. keys_due, logs_due: since when (ms) new keys, or other logs, are due in a group that we manage. grouped:
     whether there are groups. lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and
-    lost_answered: when a member had us make new ones. gaps: groups in which messages may be missing; gap_bytes: the
-    hour in which a member was last sent such, and how many bytes; receipts_due: groups in which members are to be told
-    what we read; disputes: by the pk of an epoch and a member, those of whom this one has other messages than we, as
-    the user was told.
+    lost_answered: when members had us make new ones; lost_members: when (ms) those asked who are yet to be sent some.
+    join_refused: when (ms) the user was last told that a contact does not let us join a group. offers: in how many
+    groups of a contact we would become a member on one day; log_effort: how much work reading the logs of welcomes of a
+    contact was then. gaps: groups in which messages may be missing; gap_bytes: the hour in which a member was last sent
+    such, and how many bytes; receipts_due: groups in which members are to be told what we read; disputes: by the pk of
+    an epoch and a member, those of whom this one has other messages than we, as the user was told;
+    keys_defended: when (ms) our keys of a group took the place of others of ours, and copy_told: when the user was told
+    that another copy of the profile makes those; group_limits: what members may have us do for nothing.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -118,42 +141,35 @@ class Memory:
     logs_due: dict[ChatId, int] = field(default_factory=dict)
     grouped: bool | None = None
     lost_asked: dict[ChatId, int] = field(default_factory=dict)
-    lost_answered: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
+    lost_answered: dict[ChatId, int] = field(default_factory=dict)
+    lost_members: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
+    join_refused: dict[tuple[ContactId, GroupId], int] = field(default_factory=dict)
+    offers: dict[ContactId, tuple[int, int]] = field(default_factory=dict)
+    log_effort: dict[ContactId, tuple[int, int]] = field(default_factory=dict)
     gaps: dict[ChatId, None] = field(default_factory=dict)
     receipts_due: dict[ChatId, None] = field(default_factory=dict)
     gap_bytes: dict[tuple[ChatId, MemberId], tuple[int, int]] = field(default_factory=dict)
-    disputes: dict[tuple[int, MemberId], set[MemberId]] = field(default_factory=dict)
-    _undo: list[Callable[[], object]] = field(default_factory=list)
+    disputes: dict[tuple[int, MemberId], frozenset[MemberId]] = field(default_factory=dict)
+    keys_defended: dict[ChatId, int] = field(default_factory=dict)
+    copy_told: dict[ChatId, int] = field(default_factory=dict)
+    group_limits: GroupLimits = field(default_factory=GroupLimits)
+    _before: dict[str, dict[Any, Any]] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Remember what a transaction that fails has to leave as it is now."""
+        self._before = {name: getattr(self, name).copy() for name in NOTED}
 
     def forget(self) -> None:
-        """Clear everything; it is read again when next needed."""
+        """After a failed transaction, clear what is read again when next needed, and take back what was noted."""
         for kept in (self.people, self.named, self.numbers, self.sealing, self.seconds, self.waiting, self.giving):
             kept.clear()
-        self.mailed.clear()
-        self.refused.clear()
-        self.version_bytes.clear()
-        self.logs.clear()
-        self.settled.clear()
-        self.muted.clear()
+        for read in (self.mailed, self.refused, self.version_bytes, self.logs, self.settled, self.muted):
+            read.clear()
         self.grouped = None
-        for undo in reversed(self._undo):
-            undo()
-        self._undo.clear()
-
-    def settle(self) -> None:
-        """Keep what the transaction noted, which is on disk."""
-        self._undo.clear()
-
-    def note(self, times: dict[T, int], key: T, at: int) -> None:
-        """Note in `lost_asked` or `lost_answered` when (ms) something was done, unless the transaction fails."""
-        before = times.get(key)
-        self._undo.append(lambda: times.pop(key, None) if before is None else times.update({key: before}))
-        times[key] = at
-
-    def dispute(self, told: set[MemberId], member: MemberId) -> None:
-        """Note in one set of `disputes` that there was a line about this member, unless the transaction fails."""
-        self._undo.append(lambda: told.discard(member))
-        told.add(member)
+        for name, before in self._before.items():
+            noted = getattr(self, name)
+            noted.clear()
+            noted.update(before)
 
     def note_mailed(self, name: EnvelopeId, contact: ContactId, now: int) -> None:
         """Note that an envelope of a contact was received by mail at `now` (ms) and is saved."""

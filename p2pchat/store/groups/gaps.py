@@ -11,7 +11,8 @@ from p2pchat.store.database import Database
 class MissingMessage(NamedTuple):
     """A message that has not arrived. epoch: the pk of its epoch. named_by: the member whose message names it, None if
     a later message of its author is here. since: when that was noticed (ms). asked: how many members were asked for it.
-    given_up: nobody is asked any more. notice: the pk of the line in the chat that tells of it, or None.
+    given_up: nobody is asked any more. notice: the pk of the line in the chat that tells of it, or None. messages: how
+    many it stands for: itself, and others of its author before it that have no row of their own.
     """
 
     epoch: int
@@ -22,12 +23,29 @@ class MissingMessage(NamedTuple):
     asked: int
     given_up: bool
     notice: int | None
+    messages: int = 1
 
 
 _COLUMNS = ", ".join(MissingMessage._fields)
 _ADD = """
-INSERT INTO group_gaps (epoch, member, number, named_by, since, ask_at) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO group_gaps (epoch, member, number, named_by, since, ask_at, messages) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET named_by = NULL WHERE excluded.named_by IS NULL
+"""
+_WIDEN = """
+UPDATE group_gaps SET number = ?3, messages = messages + ?4 WHERE epoch = ?1 AND member = ?2
+AND number = (SELECT max(number) FROM group_gaps WHERE epoch = ?1 AND member = ?2)
+"""
+_ONE_LESS = """
+UPDATE group_gaps SET messages = messages - 1 WHERE epoch = ?1 AND member = ?2 AND number = (
+    SELECT min(number) FROM group_gaps WHERE epoch = ?1 AND member = ?2 AND number > ?3 AND messages > 1)
+"""
+_NEXT = """
+SELECT max(number) FROM group_skipped WHERE epoch = ?1 AND member = ?2 AND number < ?3
+AND number NOT IN (SELECT number FROM group_gaps WHERE epoch = ?1 AND member = ?2)
+"""
+_GO_ON = """
+INSERT INTO group_gaps (epoch, member, number, since, ask_at, given_up, notice, messages)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _OF_CHAT = "epoch IN (SELECT pk FROM group_epochs WHERE chat = ?1)"
 _TO_ASK = f"""
@@ -38,12 +56,24 @@ ORDER BY ask_at, epoch, member, number LIMIT ?4
 
 
 def add(
-    db: Database, epoch: int, member: MemberId, number: int, named_by: MemberId | None, at: int, ask_at: int
+    db: Database,
+    epoch: int,
+    member: MemberId,
+    number: int,
+    named_by: MemberId | None,
+    at: int,
+    ask_at: int,
+    messages: int = 1,
 ) -> None:
     """Note that a message has not arrived. That a later message of its author is here stands above that one names it.
-    at, ask_at: when that was noticed, and when somebody is asked for it, in ms.
+    at, ask_at: when that was noticed, and when somebody is asked for it, in ms. messages: how many the row stands for.
     """
-    db.execute(_ADD, (epoch, member, number, named_by, at, ask_at))
+    db.execute(_ADD, (epoch, member, number, named_by, at, ask_at, messages))
+
+
+def widen(db: Database, epoch: int, member: MemberId, number: int, messages: int) -> None:
+    """Have the newest row of an author stand for so many more messages, of which the last has this number."""
+    db.execute(_WIDEN, (epoch, member, number, messages))
 
 
 def count(db: Database, epoch: int, member: MemberId, named_by: MemberId | None) -> int:
@@ -55,11 +85,23 @@ def count(db: Database, epoch: int, member: MemberId, named_by: MemberId | None)
     return int(row[0]) if row else 0
 
 
-def arrived(db: Database, epoch: int, member: MemberId, number: int) -> MissingMessage | None:
-    """Note that a message is here; return what was known of it, or None if it was not missing."""
+def arrived(db: Database, epoch: int, member: MemberId, number: int, ask_at: int) -> MissingMessage | None:
+    """Note that a message is here; return what was known of it, or None if it had no row. If that stood for others
+    too, the next of them that can be read has its place, and somebody is asked for that at `ask_at` (ms); nobody for
+    those whose keys are not kept any more.
+    """
     sql = f"DELETE FROM group_gaps WHERE epoch = ? AND member = ? AND number = ? RETURNING {_COLUMNS}"
     rows = db.query(sql, (epoch, member, number))
-    return _made(rows[0]) if rows else None
+    if not rows:
+        db.execute(_ONE_LESS, (epoch, member, number))
+        return None
+    gap = _made(rows[0])
+    if gap.messages > 1:
+        ((following,),) = db.query(_NEXT, (epoch, member, number))
+        place, lost = (number - 1, True) if following is None else (following, False)
+        values = (gap.since, ask_at, int(gap.given_up or lost), gap.notice, gap.messages - 1)
+        db.execute(_GO_ON, (epoch, member, place, *values))
+    return gap
 
 
 def chats(db: Database, asked_below: int = 2**31) -> list[ChatId]:

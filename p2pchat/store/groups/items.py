@@ -5,26 +5,35 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from p2pchat.core.groups.parts import Part
-from p2pchat.core.ids import ChatId, ContactId, GroupId, MessageId
+from p2pchat.core.ids import ChatId, ContactId, GroupId, MemberId, MessageId
 from p2pchat.store.database import Database
 
 MAX_WAITING = 256
-"""Items that wait in one group; the oldest are dropped for new ones, since others have them too."""
+"""Items that wait in one group. Beyond it the oldest is dropped of the member of whom most wait, so that nobody pushes
+out what waits of others; others have it too.
+"""
 MAX_WAITING_BYTES = 8 * 2**20
-"""What they take at most: an event that waits for others may have a megabyte."""
+"""What they take at most: an event that waits for others may have a megabyte. Beyond it whose take most give way."""
+NOBODY = MemberId(b"")
+"""In place of a member, where it is not known who wrote or brought an item."""
+MAX_SEEN = 2**18
+"""Items of one group that are remembered. Whoever is in it can make any number; one that was forgotten says nothing new
+when it comes again.
+"""
 MAX_PARTS = 512
 """Parts that wait in one group, or from one contact, for the rest of theirs."""
 
 
 class WaitingItem(NamedTuple):
     """An item that says nothing yet. epoch: the pk of its epoch, for one that is open already. at: when it came, in
-    ms.
+    ms. member: its author, or who brought it while it is not open.
     """
 
     id: bytes
     epoch: int | None
     item: bytes
     at: int
+    member: MemberId
 
 
 class UnsentRow(NamedTuple):
@@ -39,13 +48,18 @@ _SEE = "INSERT INTO group_items (chat, id, item, at) VALUES (?, ?, ?, ?) ON CONF
 _FORGET = """
 DELETE FROM group_items WHERE at < ? AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE item = group_items.pk)
 """
-_WAIT = "INSERT INTO group_waiting (chat, id, epoch, item, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_TRIM = """
-DELETE FROM group_waiting WHERE pk IN (
-    SELECT pk FROM (
-        SELECT pk, row_number() OVER newest AS place, sum(length(item)) OVER newest AS bytes
-        FROM group_waiting WHERE chat = ?1 WINDOW newest AS (ORDER BY pk DESC))
-    WHERE place > ?2 OR bytes > ?3)
+_FORGET_OLDEST = """
+DELETE FROM group_items WHERE chat = ?1 AND pk <= (
+    SELECT pk FROM group_items WHERE chat = ?1 ORDER BY pk DESC LIMIT 1 OFFSET ?2)
+AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE item = group_items.pk)
+"""
+_WAIT = """
+INSERT INTO group_waiting (chat, id, epoch, item, at, member) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+_WAITING = "SELECT count(*), total(length(item)) FROM group_waiting WHERE chat = ?"
+_MAKE_ROOM = """
+DELETE FROM group_waiting WHERE pk = (
+    SELECT min(pk) FROM group_waiting WHERE chat = ?1 GROUP BY member ORDER BY {} DESC, min(pk) LIMIT 1)
 """
 _PART = """
 INSERT INTO group_parts (owner, hash, number, count, part, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
@@ -75,15 +89,29 @@ def forget_seen(db: Database, before: int) -> None:
     db.execute(_FORGET, (before,))
 
 
-def wait(db: Database, chat: ChatId, id: bytes, item: bytes, at: int, epoch: int | None = None) -> None:
-    """Keep an item that says nothing yet. epoch: the pk of its epoch, for one that is open already."""
-    if db.execute(_WAIT, (chat, id, epoch, item, at)):
-        db.execute(_TRIM, (chat, MAX_WAITING, MAX_WAITING_BYTES))
+def forget_surplus(db: Database, chat: ChatId) -> None:
+    """Forget the oldest of the items of a group that were seen, where there are too many."""
+    db.execute(_FORGET_OLDEST, (chat, MAX_SEEN))
+
+
+def wait(
+    db: Database, chat: ChatId, id: bytes, item: bytes, at: int, member: MemberId, epoch: int | None = None
+) -> None:
+    """Keep an item that says nothing yet. member: on whose account. epoch: the pk of its epoch, for one that is open
+    already.
+    """
+    if not db.execute(_WAIT, (chat, id, epoch, item, at, member)):
+        return
+    while True:
+        count, size = db.query(_WAITING, (chat,))[0]
+        if count <= MAX_WAITING and size <= MAX_WAITING_BYTES:
+            return
+        db.execute(_MAKE_ROOM.format("count(*)" if count > MAX_WAITING else "sum(length(item))"), (chat,))
 
 
 def waiting(db: Database, chat: ChatId) -> list[WaitingItem]:
     """Return the items that wait in a group, oldest first."""
-    sql = "SELECT id, epoch, item, at FROM group_waiting WHERE chat = ? ORDER BY pk"
+    sql = "SELECT id, epoch, item, at, member FROM group_waiting WHERE chat = ? ORDER BY pk"
     return [WaitingItem(*row) for row in db.query(sql, (chat,))]
 
 

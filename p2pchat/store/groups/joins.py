@@ -73,6 +73,11 @@ def offer_ended(db: Database, chat: ChatId, contact: ContactId) -> None:
     db.execute("DELETE FROM group_offers WHERE chat = ? AND contact = ?", (chat, contact))
 
 
+def expire_offers(db: Database, before: int) -> None:
+    """Forget the offers that were made before that time (ms)."""
+    db.execute("DELETE FROM group_offers WHERE at < ?", (before,))
+
+
 def add(db: Database, row: JoinRow) -> None:
     """Save the keys that we made for a group."""
     db.execute(_JOIN, row)
@@ -86,6 +91,7 @@ def get(db: Database, group: GroupId, contact: ContactId) -> JoinRow | None:
     return None if row is None else JoinRow(*row)
 
 
-def ended(db: Database, group: GroupId) -> None:
-    """Forget the keys that we made for a group: it is here, or will not be."""
-    db.execute("DELETE FROM group_joins WHERE group_id = ?", (group,))
+def ended(db: Database, group: GroupId, contact: ContactId | None = None) -> None:
+    """Forget the keys that we made for a group: it is here, or `contact` does not let us join it."""
+    sql = "DELETE FROM group_joins WHERE group_id = ?1 AND (?2 IS NULL OR contact = ?2)"
+    db.execute(sql, (group, contact))

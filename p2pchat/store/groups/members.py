@@ -216,6 +216,12 @@ def contacts_in(db: Database, chat: ChatId) -> list[tuple[MemberId, ContactId]]:
     return [(MemberId(id), ContactId(contact)) for id, contact in db.query(sql, (chat,))]
 
 
+def first(db: Database, chat: ChatId, most: int) -> list[MemberId]:
+    """Return the members of a group, at most so many, in the order of their ids."""
+    sql = "SELECT id FROM group_members WHERE chat = ? AND NOT gone ORDER BY id LIMIT ?"
+    return [MemberId(id) for (id,) in db.query(sql, (chat, most))]
+
+
 def contact_of(db: Database, chat: ChatId, id: MemberId) -> ContactId | None:
     """Return the contact who is this member, if we know."""
     row = db.query_one("SELECT contact FROM group_members WHERE chat = ? AND id = ?", (chat, id))
@@ -237,14 +243,17 @@ def chats_with(db: Database, contact: ContactId) -> list[tuple[ChatId, str]]:
     return [(ChatId(chat), name) for chat, name in db.query(sql, (contact,))]
 
 
-def carries(db: Database, contact: ContactId, most: int) -> bool:
-    """Return whether a contact is a member, with us, of a group of at most so many."""
+def carries(db: Database, contact: ContactId, most: int, since: int) -> bool:
+    """Return whether a contact is a member of a group of at most so many in which we are, or were since that time
+    (ms).
+    """
     sql = """
-    SELECT 1 FROM group_members AS theirs JOIN chats ON chats.id = theirs.chat AND chats.ended_at IS NULL
+    SELECT 1 FROM group_members AS theirs
+    JOIN chats ON chats.id = theirs.chat AND (chats.ended_at IS NULL OR chats.ended_at > ?3)
     WHERE theirs.contact = ?1 AND NOT theirs.gone
         AND (SELECT count(*) FROM group_members WHERE chat = theirs.chat AND NOT gone) <= ?2
     """
-    return db.query_one(sql, (contact, most)) is not None
+    return db.query_one(sql, (contact, most, since)) is not None
 
 
 def find(db: Database, chat: ChatId, prefix_hex: str) -> list[MemberId]:

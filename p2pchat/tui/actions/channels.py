@@ -130,6 +130,8 @@ class ChannelActions:
         asked = {"mirrors": _SWITCHES[rest.casefold()]} if rest else {}
         answer = await app.node.call("channel_mirror", chat=chat.id, **asked)
         where = f"You hand {chat.label} on at {', '.join(answer['relays'])}. Whoever runs that sees that you do."
+        if answer["problem"]:
+            where = f"{where} Careful: {answer['problem']}."
         app.say(where if answer["mirrors"] else f"You do not hand {chat.label} on.")
 
     async def _comments(self, chat: Chat, rest: str) -> None:

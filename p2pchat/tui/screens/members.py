@@ -82,7 +82,7 @@ def _worded(role: str) -> str:
 
 
 _BAN = (
-    "The invites of yours that are open now do not let them in again. Others may, and with a new profile they are "
+    "The invites that are open now do not let them in again. A later one does, and with a new profile they are "
     "somebody new."
 )
 

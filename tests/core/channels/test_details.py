@@ -35,10 +35,10 @@ def invite_to(kind: int) -> bytes:
 
 @pytest.mark.parametrize("secret", [None, bytes(32)])
 def test_the_largest_details_fit_and_come_back(secret: bytes | None) -> None:
-    details = ChannelDetails(WAYS, invite_to(GROUP))
+    details = ChannelDetails(WAYS, invite_to(GROUP), bytes(32))
     raw = encode_details(details, KEY, secret, RANDOM)
     assert decode_details(raw, KEY, secret) == details
-    largest = encode_details(ChannelDetails(WAYS, bytes(MAX_INVITE)), KEY, secret, RANDOM)
+    largest = encode_details(ChannelDetails(WAYS, bytes(MAX_INVITE), bytes(32)), KEY, secret, RANDOM)
     assert len(largest) <= MAX_DETAILS_BYTES
     writers = tuple(ChannelWriter(WriterKey(bytes([n]) * 32), "n" * 64) for n in range(16))
     head = make_head(SEED, FEED, 0, bytes(32), NOW, "n" * 64, writers, largest)
@@ -61,13 +61,18 @@ def test_details_of_a_private_channel_are_read_with_its_link_alone() -> None:
         [[[bytes([n]) * 32, b"\4", ROLE_RELAY] for n in range(4)], None],
         [[], invite_to(REUSABLE)],
         [[], b"no invite"],
+        [[], None, b"short"],
         [[]],
     ],
-    ids=["a node", "one twice", "four", "to a person", "no invite", "too short"],
+    ids=["a node", "one twice", "four", "to a person", "no invite", "no mark", "too short"],
 )
 def test_what_details_are_not(fields: list[object]) -> None:
     with pytest.raises(CannotOpen):
         decode_details(encode(fields), KEY, None)
+
+
+def test_details_from_before_the_group_had_a_mark_are_read() -> None:
+    assert decode_details(encode([[], invite_to(GROUP)]), KEY, None) == ChannelDetails((), invite_to(GROUP))
 
 
 def test_another_writer_signs_no_details() -> None:

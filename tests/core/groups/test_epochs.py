@@ -14,7 +14,7 @@ from p2pchat.core.groups import epochs
 from p2pchat.core.groups.epochs import EpochAge, EpochDeletion, Leaf, Rekeyed
 from p2pchat.core.ids import EpochId, GroupId, MemberId
 from p2pchat.errors import CannotOpen
-from p2pchat.lib.times import DAY_MS, HOUR_MS
+from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.core.groups.members import GROUP, GroupPerson, core_hash, crew, leaves, member
 from tests.core.people import Chance, flipped
 
@@ -180,13 +180,25 @@ def test_while_a_merge_is_due_the_way_stays_but_not_for_ever() -> None:
 def test_old_epochs_are_deleted_by_age_and_by_number() -> None:
     ages = {named(number): EpochAge(NOW - number * HOUR_MS) for number in range(100)}
     deleted = dict(epochs.to_delete(ages, NOW, merged=True))
-    assert [named(number) in deleted for number in (0, 23, 24, 63, 64)] == [False, False, True, True, True]
+    assert [named(number) in deleted for number in (0, 23, 24, 99)] == [False, False, True, True]
     assert set(deleted.values()) == {EpochDeletion.ALL}
     few = {named(number): EpochAge(NOW - number * 5 * DAY_MS) for number in range(9)}
     assert dict(epochs.to_delete(few, NOW, merged=True)) == {
         **{named(number): EpochDeletion.LINKS for number in range(1, 6)},
         **{named(number): EpochDeletion.ALL for number in range(6, 9)},
     }
+
+
+def test_whoever_makes_many_epochs_takes_none_of_before() -> None:
+    ages = {named(0): EpochAge(NOW - HOUR_MS, used_ms=5 * DAY_MS)}
+    ages |= {named(number): EpochAge(NOW - HOUR_MS + number, used_ms=MINUTE_MS) for number in range(1, 65)}
+    assert epochs.to_delete(ages, NOW, merged=True) == (), "of less than a day ago"
+    ages |= {named(number): EpochAge(NOW - MINUTE_MS + number, used_ms=1) for number in range(65, 5_000)}
+    deleted = dict(epochs.to_delete(ages, NOW, merged=True))
+    assert len(ages) - len(deleted) == epochs.MAX_EPOCHS
+    assert not any(named(number) in deleted for number in range(65)), "it was the flood that gave way"
+    assert named(65) in deleted
+    assert named(4_999) not in deleted
 
 
 def test_the_epoch_that_is_sent_under_is_never_deleted() -> None:

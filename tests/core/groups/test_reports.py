@@ -52,7 +52,19 @@ def test_a_damaged_one_or_an_impossible_key_opens_nothing() -> None:
         opened(MO, report._replace(ephemeral=bytes(32)))
 
 
-def test_a_reader_with_an_impossible_key_is_passed_over() -> None:
-    readers = [(MO.id, bytes(32)), (ADA.id, prim.x25519_public(ADA.leaf.private))]
-    report = reports.seal(GROUP, BOB.id, SAID, readers, BOB.chance.random)
-    assert [reader for reader, _ in report.boxes] == [ADA.id]
+def test_a_reader_with_an_impossible_key_has_a_box_that_does_not_open() -> None:
+    moderators = [(MO.id, bytes(32)), (ADA.id, prim.x25519_public(ADA.leaf.private))]
+    report = reports.seal(GROUP, BOB.id, SAID, moderators, BOB.chance.random)
+    assert [(reader, len(box)) for reader, box in report.boxes] == [(MO.id, BOX_BYTES), (ADA.id, BOX_BYTES)]
+    assert opened(ADA, report) == SAID
+    with pytest.raises(CannotOpen):
+        opened(MO, report)
+
+
+def test_who_is_reported_has_a_box_like_all_others_and_cannot_open_it() -> None:
+    moderators = [(reader.id, prim.x25519_public(reader.leaf.private)) for reader in (MO, ADA)]
+    report = reports.seal(GROUP, BOB.id, SAID._replace(member=MO.id), moderators, BOB.chance.random)
+    assert [(reader, len(box)) for reader, box in report.boxes] == [(MO.id, BOX_BYTES), (ADA.id, BOX_BYTES)]
+    assert opened(ADA, report).member == MO.id
+    with pytest.raises(CannotOpen):
+        opened(MO, report)

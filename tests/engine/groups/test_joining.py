@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core.contents import KINDS, GroupJoin, GroupLost, GroupMember, GroupWelcome
+from p2pchat.core.contents import KINDS, GroupJoin, GroupLost, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
+from p2pchat.core.contents.group_refusal import JoinRefusal
 from p2pchat.core.groups import epochs, events, welcome
 from p2pchat.core.groups import upkeep as core_upkeep
 from p2pchat.core.groups.events import AddMembers, ChangeSetting, GroupEvent, Newcomer
@@ -34,6 +35,22 @@ from tests.support.group_worlds import found, has_members, reads
 from tests.support.world import World, befriend, run_world, until
 
 
+def made_up(tx: Transaction, owner: str, apart: int) -> None:
+    """Take a welcome of alice's to a group that does not exist, with so many events that do not know each other."""
+    sign, leaf, secret = [tx.random(KEY_BYTES) for _ in range(3)]
+    first = founding(owner)
+    group = GroupId(first.id)
+    me = Newcomer(sign_public(sign), x25519_public(leaf), None, Role.MEMBER, "me")
+    core = events.encode_core(group, (first.id,), 1, first.author, AddMembers((me,)), EpochId(first.id))
+    added = events.sign_event(core, epochs.confirmation(secret), None, seed_of(owner))
+    log = [first, added, *(forge(group, owner, ChangeSetting("name", n), [added.id], 2) for n in range(apart))]
+    contact = tx.find("alice")
+    store_joins.add(tx.db, JoinRow(group, contact.id, sign, leaf, None, "made up", tx.now))
+    raws = tuple(event.raw for event in log)
+    for part in welcome.cut_welcome(Welcome(group, me.id, EpochId(added.id), secret, raws)):
+        joining.welcomed(tx, contact, GroupWelcome(part))
+
+
 @pytest.mark.parametrize(("apart", "joins"), [(3, True), (40, False)])
 def test_a_group_that_was_made_up_to_keep_us_busy_is_not_joined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int, joins: bool
@@ -44,22 +61,33 @@ def test_a_group_that_was_made_up_to_keep_us_busy_is_not_joined(
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
 
-        def act(tx: Transaction) -> None:
-            sign, leaf, secret = [tx.random(KEY_BYTES) for _ in range(3)]
-            first = founding("olga")
-            group = GroupId(first.id)
-            me = Newcomer(sign_public(sign), x25519_public(leaf), None, Role.MEMBER, "me")
-            core = events.encode_core(group, (first.id,), 1, first.author, AddMembers((me,)), EpochId(first.id))
-            added = events.sign_event(core, epochs.confirmation(secret), None, seed_of("olga"))
-            log = [first, added, *(forge(group, "olga", ChangeSetting("name", n), [added.id], 2) for n in range(apart))]
-            contact = tx.find("alice")
-            store_joins.add(tx.db, JoinRow(group, contact.id, sign, leaf, None, "made up", tx.now))
-            raws = tuple(event.raw for event in log)
-            for part in welcome.cut_welcome(Welcome(group, me.id, EpochId(added.id), secret, raws)):
-                joining.welcomed(tx, contact, GroupWelcome(part))
-
-        await bob.engine.committer.submit(act)
+        await bob.engine.committer.submit(made_up, "olga", apart)
         assert [one["kind"] for one in await bob.call("chats")].count("group") == int(joins)
+
+    run_world(tmp_path, main)
+
+
+def test_one_contact_has_us_read_logs_for_a_while_each_day_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "MAX_EFFORT", 1_000)
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+
+        async def groups() -> int:
+            return [one["kind"] for one in await bob.call("chats")].count("group")
+
+        for number in range(30):
+            await bob.engine.committer.submit(made_up, f"owner {number}", 3)
+        joined = await groups()
+        assert 2 <= joined < 30
+        await bob.engine.committer.submit(made_up, "another owner", 3)
+        assert await groups() == joined
+        await world.sleep_days(1)
+        await bob.engine.committer.submit(made_up, "an owner of tomorrow", 3)
+        assert await groups() == joined + 1
 
     run_world(tmp_path, main)
 
@@ -97,6 +125,54 @@ def test_the_keys_of_an_epoch_that_is_over_and_deleted_are_not_taken_again(
             assert now.id in {epoch.id for epoch in kept}
 
         await bob.engine.committer.submit(act)
+
+    run_world(tmp_path, main)
+
+
+def test_of_a_welcome_to_a_member_only_what_is_new_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is in a group can be sent its log again and again."""
+
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        for number in range(3):
+            await alice.call("set_group", chat="hikers", key="topic", value=str(number))
+
+        async def follows() -> bool:
+            return bool((await bob.call("group", chat="hikers"))["topic"] == "2")
+
+        await until(follows)
+        await bob.stop()
+        await alice.call("set_group", chat="hikers", key="topic", value="new")
+
+        def told(tx: Transaction) -> tuple[tuple[bytes, ...], GroupId, EpochId]:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            assert row.epoch is not None
+            return tuple(event.event for event in store_events.all(tx.db, chat)), row.group_id, row.epoch
+
+        log, group, epoch = await alice.engine.committer.submit(told)
+        world.cut(alice, bob)
+        bob = await world.start("bob")
+        verified, verify = list[GroupEvent](), events.verify_event
+
+        def count(event: GroupEvent) -> None:
+            verified.append(event)
+            verify(event)
+
+        monkeypatch.setattr(events, "verify_event", count)
+
+        def act(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            for _ in range(3):
+                for part in welcome.cut_welcome(Welcome(group, row.member, epoch, bytes(32), log)):
+                    joining.welcomed(tx, tx.find("alice"), GroupWelcome(part))
+
+        await bob.engine.committer.submit(act)
+        assert len(verified) == 1
+        assert (await bob.call("group", chat="hikers"))["topic"] == "new"
 
     run_world(tmp_path, main)
 
@@ -174,6 +250,55 @@ def test_for_whom_there_is_no_room_is_told_so(tmp_path: Path, monkeypatch: pytes
         await until(told)
         assert alice.db.query("SELECT count(*) FROM group_offers") == [(0,)]
         assert (await alice.call("group", chat="hikers"))["members"] == 2
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("reason", [JoinRefusal.NOT_NOW, JoinRefusal.DECLINED])
+def test_refusals_are_told_once_a_day_for_a_group_and_of_a_few_groups(tmp_path: Path, reason: JoinRefusal) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+
+        def refuse(tx: Transaction, number: int) -> None:
+            group = GroupId(number.to_bytes(32, "big"))
+            joining.offered(tx, tx.find("alice"), GroupOffer(group, f"group {number}", Role.MEMBER, False, 2))
+            joining.refused(tx, tx.find("alice"), GroupRefusal(group, reason))
+
+        def told() -> list[str]:
+            return [event["warning"] for event in bob.heard if "warning" in event]
+
+        for _ in range(3):
+            await bob.engine.committer.submit(refuse, 0)
+        assert len(told()) == 1
+        for number in range(20):
+            await bob.engine.committer.submit(refuse, number)
+        assert len(told()) == joining.MAX_REFUSALS_A_DAY
+        await world.sleep_days(1)
+        await bob.engine.committer.submit(refuse, 0)
+        assert len(told()) == joining.MAX_REFUSALS_A_DAY + 1
+        assert all(warning.startswith("You cannot join group ") for warning in told())
+
+    run_world(tmp_path, main)
+
+
+def test_a_contact_who_refuses_ends_nothing_that_another_lets_us_join(tmp_path: Path) -> None:
+    """Mallory knows the group's id, offers it, and takes the offer back, while alice's welcome is on its way."""
+
+    async def main(world: World) -> None:
+        bob = await world.start("bob")
+        for name in ("alice", "mallory"):
+            await befriend(bob, await world.start(name))
+        group = GroupId(bytes(range(32)))
+
+        def both(tx: Transaction) -> list[bool]:
+            for name in ("alice", "mallory"):
+                joining.offered(tx, tx.find(name), GroupOffer(group, "hikers", Role.MEMBER, False, 2))
+            joining.refused(tx, tx.find("mallory"), GroupRefusal(group, JoinRefusal.DECLINED))
+            kept = [store_joins.get(tx.db, group, tx.find(name).id) for name in ("alice", "mallory")]
+            return [row is not None for row in kept]
+
+        assert await bob.engine.committer.submit(both) == [True, False]
 
     run_world(tmp_path, main)
 

@@ -12,18 +12,23 @@ import trio
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Text
 from p2pchat.core.delivery import Route
-from p2pchat.core.groups import events, messages
+from p2pchat.core.groups import chains, events, messages
 from p2pchat.core.groups import items as core_items
 from p2pchat.core.groups.items import EventItem, MessageItem
+from p2pchat.core.ids import EventId
+from p2pchat.core.primitives import KemKey, sign_public
 from p2pchat.engine.groups import carriage, pairwise, receive
+from p2pchat.engine.runtime.group_limits import ERRORS, KEYS, UPDATES
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
-from tests.support.group_worlds import found, said, talk
+from tests.support.group_worlds import found, has_members, reads, said, talk
 from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode, run_world, until
 
@@ -166,7 +171,7 @@ def test_what_waits_is_bounded_in_bytes_too(tmp_path: Path) -> None:
         def act(tx: Transaction) -> list[int]:
             (chat,) = store_groups.chats(tx.db)
             for number in range(12):
-                store_items.wait(tx.db, chat, bytes([number]), bytes(1_000_000), tx.now)
+                store_items.wait(tx.db, chat, bytes([number]), bytes(1_000_000), tx.now, store_items.NOBODY)
             return [waiting.id[0] for waiting in store_items.waiting(tx.db, chat)]
 
         assert await alice.engine.committer.submit(act) == [*range(4, 12)]
@@ -243,5 +248,159 @@ def test_nobody_writes_in_the_name_of_another_member(tmp_path: Path) -> None:
             return "I do not" in await said(alice, CHAT)
 
         await until(reads_on)
+
+    run_world(tmp_path, main)
+
+
+def in_group(node: WorldNode) -> tuple[GroupRow, EpochRow]:
+    """The group of a node, and the epoch that it sends under."""
+    (chat,) = store_groups.chats(node.db)
+    row = store_groups.get(node.db, chat)
+    assert row is not None
+    assert row.epoch is not None
+    epoch = store_epochs.get(node.db, chat, row.epoch)
+    assert epoch is not None
+    return row, epoch
+
+
+def sealed_by(node: WorldNode, item: MessageItem | EventItem, seed: int = 0) -> bytes:
+    """An item that a member's node makes up, under the epoch that all send under. seed: another item for each."""
+    _, epoch = in_group(node)
+    random = Random(seed).randbytes
+    (sealed,) = core_items.seal_items(item, epoch.id, carriage.secrets_of(epoch), core_items.SIZES[0], random)
+    return sealed
+
+
+def signed_by(node: WorldNode, action: events.Action, seq: int) -> events.GroupEvent:
+    """An event of a member, whatever the log says to it."""
+    row, _ = in_group(node)
+    heads = tuple(EventId(row.heads[start : start + 32]) for start in range(0, len(row.heads), 32))
+    core = events.encode_core(row.group_id, heads, seq, sign_public(row.sign_seed), action)
+    return events.decode_event(events.signed_bytes(core, None, None, row.sign_seed))
+
+
+def test_events_without_the_right_are_judged_in_bounded_numbers_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        verified, verify = list[events.GroupEvent](), events.verify_event
+
+        def count(event: events.GroupEvent) -> None:
+            verified.append(event)
+            verify(event)
+
+        monkeypatch.setattr(events, "verify_event", count)
+        of_bob, _ = in_group(bob)
+        made = [signed_by(bob, events.ChangeSetting("topic", str(number)), 0) for number in range(100)]
+        verified.clear()
+        for event in made:
+            await deliver(alice, sealed_by(bob, EventItem(event.raw)))
+        assert len(verified) == ERRORS.burst
+        action = events.ChangeSetting("topic", "mine")
+        core = events.encode_core(of_bob.group_id, made[0].parents, 0, sign_public(bytes(32)), action)
+        stranger = events.signed_bytes(core, None, None, bytes(32))
+        await deliver(alice, sealed_by(bob, EventItem(stranger)))
+        assert len(verified) == ERRORS.burst, "nothing of a stranger is verified"
+        await carol.call("send", chat=CHAT, text="I go on")
+        await reads(alice, CHAT, "I go on")
+        await alice.call("remove_member", chat=CHAT, member="bob")
+        await has_members(carol, CHAT, 2)
+
+    run_world(tmp_path, main)
+
+
+def test_an_event_beyond_the_bound_that_is_right_is_taken_later(tmp_path: Path) -> None:
+    """Others may have taken it, and go on from it."""
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat=CHAT, member="bob", role="moderator")
+        await until(lambda: is_role(bob, "moderator"))
+        limits = alice.engine.committer.memory.group_limits
+        (of_alice, _), (of_bob, _), (of_carol, _) = map(in_group, (alice, bob, carol))
+        for _ in range(ERRORS.burst):
+            limits.erred(of_alice.chat, of_bob.member, alice.engine.clock())
+        mute = signed_by(bob, events.MuteMember(of_carol.member, alice.engine.clock() + 3 * DAY_MS), 0)
+        await deliver(alice, sealed_by(bob, EventItem(mute.raw)))
+        assert not store_events.get(alice.db, of_alice.chat, mute.id)
+        await world.sleep_days(1)
+        await trio.sleep(3700)
+        assert store_events.get(alice.db, of_alice.chat, mute.id)
+
+    run_world(tmp_path, main)
+
+
+async def is_role(node: WorldNode, role: str) -> bool:
+    return bool((await node.call("group", chat=CHAT))["role"] == role)
+
+
+def test_a_member_who_changes_keys_without_end_is_followed_a_few_times_a_day(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        (of_alice, _), (of_bob, _) = in_group(alice), in_group(bob)
+        assert of_bob.kem_seed is not None
+        kem = KemKey(of_bob.kem_seed).public
+        for seq in range(20):
+            update = signed_by(bob, events.UpdateMember(bytes([seq]) * 32, kem, f"bob {seq}"), seq)
+            await deliver(alice, sealed_by(bob, EventItem(update.raw)))
+        member = store_members.get(alice.db, of_alice.chat, of_bob.member)
+        assert member is not None
+        assert member.name == f"bob {UPDATES.burst - 1}"
+        await world.sleep_days(1)
+        update = signed_by(bob, events.UpdateMember(bytes(32), kem, "bob again"), 20)
+        await deliver(alice, sealed_by(bob, EventItem(update.raw)))
+        member = store_members.get(alice.db, of_alice.chat, of_bob.member)
+        assert member is not None
+        assert member.name == "bob again"
+
+    run_world(tmp_path, main)
+
+
+def test_messages_that_were_made_up_cost_few_keys_and_their_author_writes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each says that thousands before it were lost, and opens with none of the keys that are derived for it."""
+
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        derived, advance = list[int](), chains.advance_chain
+
+        def count(chain: chains.Chain) -> tuple[bytes, chains.Chain]:
+            derived.append(chain.next)
+            return advance(chain)
+
+        monkeypatch.setattr(chains, "advance_chain", count)
+        of_carol, _ = in_group(carol)
+        for number in range(20):
+            made_up = MessageItem(of_carol.member, chains.MAX_JUMP, bytes(100 + number))
+            await deliver(alice, sealed_by(bob, made_up))
+        assert len(derived) <= KEYS.burst + 20
+        await carol.call("send", chat=CHAT, text="I am still heard")
+        await reads(alice, CHAT, "I am still heard")
+
+    run_world(tmp_path, main)
+
+
+def test_an_event_that_is_here_costs_little_however_often_it_is_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        row, epoch = in_group(alice)
+        known = store_events.all(alice.db, row.chat)[-1].event
+
+        def leave_one(tx: Transaction) -> None:
+            waits = EventItem(b"junk")
+            store_items.wait(tx.db, row.chat, bytes(32), waits.encode(), tx.now, store_items.NOBODY, epoch.pk)
+
+        await alice.engine.committer.submit(leave_one)
+        tried = list[bytes]()
+        monkeypatch.setattr(receive, "take_waiting", lambda tx, chat, route: tried.append(chat))
+        verified = list[events.GroupEvent]()
+        monkeypatch.setattr(events, "verify_event", verified.append)
+        for seed in range(3):
+            await deliver(alice, sealed_by(bob, EventItem(known), seed))
+        assert (tried, verified) == ([], [])
 
     run_world(tmp_path, main)

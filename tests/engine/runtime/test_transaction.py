@@ -17,8 +17,8 @@ from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import withholding
-from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import CannotOpen, DatabaseDamaged, NodeError, NoSuchContact, NotNow, P2PChatError
+from p2pchat.engine.runtime.transaction import NOTED, Transaction
+from p2pchat.errors import CannotOpen, DatabaseDamaged, DiskFull, NodeError, NoSuchContact, NotNow, P2PChatError
 from p2pchat.ports import Net, NetView
 from p2pchat.store import invites as store_invites
 from p2pchat.store.database import Database
@@ -164,26 +164,43 @@ def test_an_error_at_the_end_of_a_transaction_costs_its_cause_alone(
     run_world(tmp_path, main)
 
 
-def test_what_a_failed_transaction_noted_is_taken_back(tmp_path: Path) -> None:
+def test_what_a_failed_transaction_noted_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full at the commit: what was done, and what is to be done, is in memory as it was. All else that is
+    in memory is empty, so that it is read again.
+    """
+    known, new = ChatId(b"a chat"), ChatId(b"another")
+
     async def main(world: World) -> None:
         alice = await world.start("alice")
-        committer, chat, other = alice.engine.committer, ChatId(b"a chat"), ChatId(b"another")
-        asked = committer.memory.lost_asked
+        committer = alice.engine.committer
+        memory: dict[str, dict[object, object]] = {
+            name: kept for name, kept in vars(committer.memory).items() if isinstance(kept, dict) and name[0] != "_"
+        }
 
-        def note(tx: Transaction, at: int, fails: bool) -> None:
-            tx.memory.note(asked, chat, at)
-            tx.memory.note(asked, chat, at + 1)
-            tx.memory.note(asked, other, at)
-            if fails:
-                raise ValueError
+        def note(tx: Transaction) -> None:
+            for kept in memory.values():
+                kept[known] = 1
 
-        with pytest.raises(NodeError):
-            await committer.submit(note, 1, True)
-        assert asked == {}
-        await committer.submit(note, 3, False)
-        with pytest.raises(NodeError):
-            await committer.submit(note, 5, True)
-        assert asked == {chat: 4, other: 3}
+        def change(tx: Transaction) -> None:
+            for kept in memory.values():
+                kept[known] = kept[new] = 2
+
+        def drop(tx: Transaction) -> None:
+            for kept in memory.values():
+                kept.clear()
+
+        def full() -> None:
+            raise DiskFull
+
+        assert memory.keys() >= set(NOTED)
+        await committer.submit(note)
+        for fails in (change, drop):
+            with monkeypatch.context() as patched:
+                patched.setattr(alice.db, "commit", full)
+                with pytest.raises(DiskFull):
+                    await committer.submit(fails)
+            for name, kept in memory.items():
+                assert kept == ({known: 1} if name in NOTED else {}), name
 
     run_world(tmp_path, main)
 

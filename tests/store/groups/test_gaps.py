@@ -9,6 +9,7 @@ from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS
 from p2pchat.store import chats
 from p2pchat.store.chats import ChatKind, ChatRow
+from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs, gaps, groups
 from p2pchat.store.groups.groups import GroupRow
 from tests.support.databases import new_database
@@ -18,15 +19,46 @@ ALICE = MemberId(b"alice, 8")
 NOW = 1_700_000_000_000
 
 
-def test_somebody_is_asked_though_the_clock_was_ahead_when_it_was_noticed(tmp_path: Path) -> None:
-    db = new_database(tmp_path / "db")
+def opened(path: Path) -> tuple[Database, int]:
+    """A group with an epoch, whose pk is given."""
+    db = new_database(path)
     chats.add(db, ChatRow(CHAT, ChatKind.GROUP, 0, name="town"))
     groups.add(
         db, GroupRow(CHAT, GroupId(bytes(32)), ALICE, bytes(32), bytes(32), None, "me", 0, b"\x90", b"", None, 0)
     )
     epoch = epochs.add(db, CHAT, EpochId(bytes(32)), None, derive(bytes(32)), {}, 0)
     assert epoch is not None
+    return db, epoch
+
+
+def test_somebody_is_asked_though_the_clock_was_ahead_when_it_was_noticed(tmp_path: Path) -> None:
+    db, epoch = opened(tmp_path / "db")
     for number, noticed in enumerate((NOW - MINUTE_MS, NOW, NOW + DAY_MS)):
         gaps.add(db, epoch, ALICE, number, None, noticed, noticed + MINUTE_MS)
     assert [gap.number for gap in gaps.to_ask(db, CHAT, NOW, HOUR_MS, 9)] == [0, 2]
+    db.close()
+
+
+def test_a_row_that_stands_for_others_goes_on_to_the_next_that_can_be_read(tmp_path: Path) -> None:
+    db, epoch = opened(tmp_path / "db")
+    epochs.skip(db, epoch, ALICE, [(number, bytes(32)) for number in range(5, 10)], NOW)
+    gaps.add(db, epoch, ALICE, 9, None, NOW, NOW)
+    gaps.add(db, epoch, ALICE, 8, None, NOW, NOW, messages=8)  # 8 and all before it, of which five are out of reach
+
+    def arrives(number: int) -> list[tuple[int, int, bool]]:
+        epochs.use_skipped(db, epoch, ALICE, number)
+        gaps.arrived(db, epoch, ALICE, number, NOW)
+        return rows()
+
+    def rows() -> list[tuple[int, int, bool]]:
+        found = db.query("SELECT number, messages, given_up FROM group_gaps ORDER BY number")
+        return [(number, messages, bool(given_up)) for number, messages, given_up in found]
+
+    assert arrives(6) == [(8, 7, False), (9, 1, False)]
+    assert arrives(9) == [(8, 7, False)]
+    assert arrives(8) == [(7, 6, False)]
+    assert arrives(7) == [(5, 5, False)]
+    assert arrives(5) == [(4, 4, True)], "nobody is asked for what could not be read"
+    gaps.widen(db, epoch, ALICE, 20, 11)
+    assert rows() == [(20, 15, True)]
     db.close()

@@ -7,9 +7,10 @@ from random import Random
 import pytest
 
 from p2pchat.core.groups.parts import MAX_PARTS, Part, cut, read_part
-from p2pchat.core.ids import ChatId
+from p2pchat.core.ids import ChatId, MemberId
 from p2pchat.store.database import Database
 from p2pchat.store.groups import items
+from tests.store.groups.test_members import CHAT, fill
 
 DATA = bytes(range(256)) * 8
 HIKERS, OTHERS = ChatId(b"hikers88"), ChatId(b"others88")
@@ -49,3 +50,41 @@ def test_what_waits_of_a_group_is_bounded_and_the_oldest_goes(db: Database) -> N
     assert items.MAX_PARTS // 2 < count <= items.MAX_PARTS
     assert keep(db, kept[1], at=30) == [b"k" * 3000]
     assert keep(db, other[1], chat=OTHERS) == [b"o" * 3000], "no group takes room from another"
+
+
+def test_who_has_most_waiting_gives_way_in_number(db: Database) -> None:
+    fill(db)
+    bob, eve = MemberId(b"b" * 8), MemberId(b"e" * 8)
+    for number in range(10):
+        items.wait(db, CHAT, b"bob %d" % number, b"honest", 1, bob)
+    for number in range(2 * items.MAX_WAITING):
+        items.wait(db, CHAT, b"eve %d" % number, b"junk", 2, eve)
+    items.wait(db, CHAT, b"somebody", b"unknown", 3, items.NOBODY)
+    waiting = items.waiting(db, CHAT)
+    assert len(waiting) == items.MAX_WAITING
+    assert [one.id for one in waiting if one.member == bob] == [b"bob %d" % number for number in range(10)]
+    assert waiting[10].id == b"eve %d" % (items.MAX_WAITING + 11), "her oldest gave way"
+    assert waiting[-1].id == b"somebody"
+
+
+def test_whose_waiting_items_are_largest_gives_way_in_bytes(db: Database) -> None:
+    fill(db)
+    bob, eve = MemberId(b"b" * 8), MemberId(b"e" * 8)
+    for number in range(40):
+        items.wait(db, CHAT, b"bob %d" % number, bytes(1_000), 1, bob)
+    for number in range(12):
+        items.wait(db, CHAT, b"eve %d" % number, bytes(1_000_000), 2, eve)
+    waiting = items.waiting(db, CHAT)
+    assert [one.member for one in waiting].count(bob) == 40
+    assert [one.id for one in waiting if one.member == eve] == [b"eve %d" % number for number in range(4, 12)]
+
+
+def test_of_a_group_so_many_items_are_remembered_and_the_oldest_forgotten(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(db)
+    monkeypatch.setattr(items, "MAX_SEEN", 10)
+    for number in range(30):
+        items.see(db, CHAT, bytes([number]), None, 1)
+    items.forget_surplus(db, CHAT)
+    assert [number for number in range(30) if items.was_seen(db, CHAT, bytes([number]))] == [*range(20, 30)]

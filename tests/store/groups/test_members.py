@@ -60,7 +60,7 @@ def test_all_of_a_group_goes_with_its_chat(db: Database) -> None:
     fill(db)
     events.add(db, CHAT, EventId(b"e" * 32), b"event", 1)
     items.see(db, CHAT, b"i" * 32, None, 1)
-    items.wait(db, CHAT, b"w" * 32, b"waits", 1)
+    items.wait(db, CHAT, b"w" * 32, b"waits", 1, items.NOBODY)
     joins.offer(db, CHAT, ALICE, 9, 1)
     joins.add(db, JoinRow(GroupId(b"other" * 6 + b"  "), ALICE, b"s", b"l", None, "other", 1))
     tables = [
