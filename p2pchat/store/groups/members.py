@@ -6,7 +6,7 @@ A member who is gone keeps a row, without keys: what they wrote is still shown u
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from p2pchat.core.ids import ChatId, ContactId, MemberId, sender_of
@@ -117,6 +117,16 @@ def get(db: Database, chat: ChatId, id: MemberId) -> MemberRow | None:
     return _made(db.query_one(_SELECT + "AND id = ?", (chat, id)))
 
 
+def several(db: Database, chat: ChatId, ids: Collection[MemberId]) -> dict[MemberId, MemberRow | None]:
+    """Return the same for each of these members."""
+    if len(ids) == 1:
+        return {id: get(db, chat, id) for id in ids}
+    found: dict[MemberId, MemberRow | None] = dict.fromkeys(ids)
+    for row in db.query(f"{_SELECT} AND id IN {ID_LIST.format('?')}", (chat, packed(ids))):
+        found[row[0]] = MemberRow(*row)
+    return found
+
+
 def all(db: Database, chat: ChatId) -> list[MemberRow]:
     """Return all members of a group, in the order of their ids."""
     return [MemberRow(*row) for row in db.query(_SELECT + "ORDER BY id", (chat,))]
@@ -199,9 +209,10 @@ def forget_contact(db: Database, contact: ContactId) -> None:
     db.executemany(sql, [(_alike(name), chat, id) for chat, id, name in rows])
 
 
-def knows(db: Database, chat: ChatId, id: MemberId, head: bytes) -> None:
-    """Note which event a member knows."""
-    db.execute("UPDATE group_members SET head = ?1 WHERE chat = ?2 AND id = ?3 AND head IS NOT ?1", (head, chat, id))
+def know_all(db: Database, chat: ChatId, heads: Mapping[MemberId, bytes]) -> None:
+    """Note which event each of these members knows."""
+    sql = "UPDATE group_members SET head = ? WHERE chat = ? AND id = ?"
+    db.executemany(sql, [(head, chat, id) for id, head in heads.items()])
 
 
 def heads(db: Database, chat: ChatId) -> dict[bytes, int]:
