@@ -63,6 +63,7 @@ def show(context: Context, args: Namespace) -> int:
         ("members", f"{group['members']:,}"),
         *([("being added", ", ".join(group["adding"]))] if group.get("adding") else []),
         ("you are", group["role"] or "not a member any more"),
+        *([("muted until", short_date(group["muted_until"]))] if group.get("muted_until") else []),
         ("keys", group["epoch"] or "-"),
         *_rules(group["settings"]),
         ("receipts", "yes" if group.get("receipts") else "no"),

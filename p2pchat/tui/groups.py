@@ -30,6 +30,7 @@ class GroupInfo(NamedTuple):
     """A group. `role`: the user's, "" if they are not a member any more. `members`: how many there are. `epoch`: how
     old the keys are, in a sentence. `problem`: what is wrong, in a sentence. `receipts`: the user tells contacts what
     they have read. `adding`: the contacts who become members once their nodes have answered.
+    `muted_until`: None if the user is not muted.
     """
 
     chat: str
@@ -42,6 +43,7 @@ class GroupInfo(NamedTuple):
     problem: str
     receipts: bool = False
     adding: tuple[str, ...] = ()
+    muted_until: datetime | None = None
 
     @property
     def moderates(self) -> bool:
@@ -122,6 +124,7 @@ def group_of(params: Mapping[str, Any]) -> GroupInfo:
         params.get("problem") or "",
         bool(params.get("receipts")),
         tuple(params.get("adding") or ()),
+        time_of(params["muted_until"]) if params.get("muted_until") else None,
     )
 
 

@@ -87,6 +87,7 @@ GROUP = {
     "name": "friends",
     "topic": "the hut",
     "role": "admin",
+    "muted_until": None,
     "members": 3,
     "adding": ["dave"],
     "settings": {

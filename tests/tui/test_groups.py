@@ -11,6 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from p2pchat.api import methods
+from p2pchat.tui.actions.groups import prompt
 from p2pchat.tui.app import ChatApp
 from p2pchat.tui.commands import completions, offered, parse
 from p2pchat.tui.group_verbs import VERBS, ways
@@ -366,6 +367,15 @@ def test_a_member_can_only_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             assert not node.named("set_group")
 
     run(main())
+
+
+def test_who_is_muted_reads_until_when_where_they_would_write() -> None:
+    group = {"chat": "c0", "name": "Football", "role": MEMBER, "members": 2}
+    muted = group_of(group | {"muted_until": "2026-11-20T09:00:00.000Z"})
+    at = muted.muted_until
+    assert at is not None
+    assert prompt(muted) == f"you are muted until 20 Nov {at:%H:%M}: you can read and react"
+    assert prompt(group_of(group | {"muted_until": None})) == ""
 
 
 def test_an_observer_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

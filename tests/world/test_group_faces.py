@@ -146,6 +146,10 @@ def test_what_cannot_be_is_said_with_what_can(tmp_path: Path) -> None:
         assert await told(bob, "group_invite") == (
             "Only the owner and admins can make invites, and you are a member. Ask alice."
         )
+        for method, fields in (("group_requests", {}), ("answer_request", {"id": "1a2b"})):
+            assert await told(bob, method, **fields) == (
+                "Only the owner and admins can decide who joins, and you are a member. Ask alice."
+            )
         assert await told(alice, "answer_request", id="1a2b") == (
             "Nobody with that id or name asks to join this group. `p2pchat group requests CHAT` lists who does."
         )
@@ -275,12 +279,15 @@ def test_who_is_muted_is_told_until_when_and_is_shown_again_after_that(tmp_path:
             return all([await muted(node) == ["bob"] for node in (alice, bob, carol)])
 
         await until(is_told)
+        assert (await bob.call("group", chat="hikers"))["muted_until"] is not None
+        assert (await alice.call("group", chat="hikers"))["muted_until"] is None
         line = (await bob.call("group_log", chat="hikers"))[-1]["text"]
         assert re.fullmatch(r"carol muted you until \d+ \w+ \d+, \d\d:\d\d UTC\.", line), line
         with pytest.raises(NotNow, match=r"You are muted in hikers until \d+ \w+ \d+, \d\d:\d\d UTC"):
             await bob.call("send", chat="hikers", text="I am not to say this")
         await trio.sleep(3601)
         assert await muted(alice) == []
+        assert (await bob.call("group", chat="hikers"))["muted_until"] is None
         await bob.call("send", chat="hikers", text="I am back")
         await reads(alice, "hikers", "I am back")
         await alice.call("mute_member", chat="hikers", member="bob", seconds=3600)

@@ -19,7 +19,7 @@ ROLES: Final = ("owner", "admin", "moderator", "member", "observer")
 SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history", "recovery")
 """What `set_group` can change."""
 
-GROUP: Final = "{chat, name, topic, role, members, adding, settings, receipts, epoch, problem}"
+GROUP: Final = "{chat, name, topic, role, muted_until, members, adding, settings, receipts, epoch, problem}"
 _MEMBER = Param("member", "text", "A member of the group: their id, a unique prefix of it, or their name in the group.")
 _ROLE_DOC = "`role` is owner, admin, moderator, member or observer"
 
@@ -170,11 +170,10 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "group",
-        "Returns what there is to know about a group. `role` is the user's, null if they are not a member any more; "
-        "`members` is their number, `adding` the names of the contacts who become members once their nodes have "
-        "answered. `settings` has the settings that `set_group` changes. "
-        "`receipts`: `group_receipts` is on. `epoch` says in words for "
-        "people how old the present keys are; `problem` says in sentences what is wrong, also who asks for another "
+        "Returns what there is to know about a group. `role` and `muted_until` are the user's, null if they are not a "
+        "member any more, or not muted; `members` is their number, `adding` the names of the contacts who become "
+        "members once their nodes have answered. `settings` has the settings that `set_group` changes. "
+        "`receipts`: `group_receipts` is on. `epoch` says in words for people how old the present keys are; `problem` says in sentences what is wrong, also who asks for another "
         "owner, or is empty. In `settings`, `recovery` is {needed, members: [{id, name}]} or null.",
         f"{GROUP}; {_ROLE_DOC}",
         (CHAT,),

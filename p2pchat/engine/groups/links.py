@@ -71,7 +71,7 @@ def make(
     """Make an invite to a group, good for so many seconds and newcomers. hidden: it does not say where our node is.
     Raises NotNow and UsageError.
     """
-    permission.check_invite(tx.db, row.chat, history.log_of(tx, row.chat).state, row.member)
+    permission.check_admits(tx.db, row.chat, history.log_of(tx, row.chat).state, row.member, "can make invites")
     if not Role(row.role).is_senior_to(role):
         raise NotNow(f"You cannot make anybody {with_article(role.name.lower())} of this group")
     if uses is not None and not 1 <= uses <= MAX_USES:
@@ -111,7 +111,8 @@ def _open(tx: Transaction, mark: bytes) -> InviteRow | None:
 
 
 def requests(tx: Transaction, row: GroupRow) -> list[JoinRequest]:
-    """Return those about whom somebody has to decide, the first one first."""
+    """Return those about whom somebody has to decide, the first one first. Raises NotAllowed, if it is not for us."""
+    permission.check_admits(tx.db, row.chat, history.log_of(tx, row.chat).state, row.member, "can decide who joins")
     found = []
     for request in store_links.requests(tx.db, row.chat):
         answer, invite = _answer(request), store_invites.get(tx.db, request.invite)

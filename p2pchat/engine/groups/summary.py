@@ -49,11 +49,14 @@ def of(db: Database, chat: ChatId, now: int, state: GroupState | None = None) ->
         return None
     values = group_rules.settings_of(row)
     present = kept.ended_at is None
+    me = store_members.get(db, chat, row.member)
+    muted_until = me.muted_until if me is not None and present else 0
     return {
         "chat": chat.hex(),
         "name": kept.name,
         "topic": clean_name(TOPIC.read(values), None),
         "role": Role(row.role).name.lower() if present else None,
+        "muted_until": views.timestamp(muted_until) if muted_until > now else None,
         "members": store_members.count(db, chat),
         "settings": {
             "name": clean_name(NAME.read(values)),

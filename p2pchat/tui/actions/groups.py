@@ -406,5 +406,7 @@ def prompt(group: GroupInfo) -> str:
     """Return what the empty composer says in a group where the user may not write; "" where they may."""
     if group.role == OBSERVER:
         return "you are an observer here: you can read and react"
+    if (at := group.muted_until) is not None:
+        return f"you are muted until {at.day} {at:%b %H:%M}: you can read and react"
     locked = group.settings.get("locked") in (True, "yes")
     return "the group is locked: only moderators write" if locked and not group.moderates else ""
