@@ -173,8 +173,9 @@ METHODS: Final[tuple[Method, ...]] = (
         "Returns what there is to know about a group. `role` and `muted_until` are the user's, null if they are not a "
         "member any more, or not muted; `members` is their number, `adding` the names of the contacts who become "
         "members once their nodes have answered. `settings` has the settings that `set_group` changes. "
-        "`receipts`: `group_receipts` is on. `epoch` says in words for people how old the present keys are; `problem` says in sentences what is wrong, also who asks for another "
-        "owner, or is empty. In `settings`, `recovery` is {needed, members: [{id, name}]} or null.",
+        "`receipts`: `group_receipts` is on. `epoch` says in words for people how old the present keys are; `problem` "
+        "says in sentences what is wrong, also who asks for another owner, or is empty. "
+        "In `settings`, `recovery` is {needed, members: [{id, name}]} or null.",
         f"{GROUP}; {_ROLE_DOC}",
         (CHAT,),
     ),
