@@ -68,7 +68,7 @@ INSERT INTO group_parts (owner, hash, number, count, part, at) VALUES (?, ?, ?, 
 """
 _TRIM_PARTS = """
 DELETE FROM group_parts WHERE owner = ?1 AND hash = (
-    SELECT hash FROM group_parts WHERE owner = ?1 AND hash <> ?2 ORDER BY at LIMIT 1)
+    SELECT hash FROM group_parts WHERE owner = ?1 AND hash <> ?2 GROUP BY hash ORDER BY max(at), count(*) LIMIT 1)
     AND (SELECT count(*) FROM group_parts WHERE owner = ?1) > ?3
 """
 
@@ -158,10 +158,11 @@ def keep_part(db: Database, owner: ChatId | ContactId, part: Part, at: int) -> b
     """Keep a part of something longer; return the whole, and delete its parts, if that was the last one. at: ms."""
     whole, count = part.whole, len(part.hashes)
     db.execute(_PART, (owner, whole, part.which, count, part.data, at))
-    rows = db.query("SELECT part FROM group_parts WHERE owner = ? AND hash = ? ORDER BY number", (owner, whole))
-    if len(rows) < count:
+    ((here,),) = db.query("SELECT count(*) FROM group_parts WHERE owner = ? AND hash = ?", (owner, whole))
+    if here < count:
         db.execute(_TRIM_PARTS, (owner, whole, MAX_PARTS))
         return None
+    rows = db.query("SELECT part FROM group_parts WHERE owner = ? AND hash = ? ORDER BY number", (owner, whole))
     db.execute("DELETE FROM group_parts WHERE owner = ? AND hash = ?", (owner, whole))
     return b"".join(data for (data,) in rows)
 
