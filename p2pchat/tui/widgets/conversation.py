@@ -492,7 +492,7 @@ class Conversation(MessageKeys, can_focus=True):
         return True
 
     def _scroll(self, rows: int) -> None:
-        if self._feed.view.scroll(rows):
+        if self._feed.view.scroll(rows) or (rows < 0 and self._feed.look_above()):
             self._changed()
 
     def _work(self, step: Coroutine[Any, Any, bool]) -> None:

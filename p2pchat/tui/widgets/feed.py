@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from p2pchat.tui.model import Chat, Message
+from p2pchat.tui.model import CHANNEL, Chat, Message
 from p2pchat.tui.widgets.paging import MessageSource, Page, first_page, next_page, wanted
 from p2pchat.tui.widgets.rendering import Look
 from p2pchat.tui.widgets.senders import Senders
@@ -65,6 +65,15 @@ class Feed:
     def needs_page(self, rows: Sequence[RowPosition]) -> bool:
         """Return whether `extend` has something to load; `rows` are those on the screen."""
         return not self._loads and wanted(self.window, rows) is not None
+
+    def look_above(self) -> bool:
+        """Have the page above a channel's first post be requested again: a relay may have it that was not reached then.
+        Return whether that may bring something.
+        """
+        if self.chat is None or self.chat.kind != CHANNEL or not self.window.at_start or not len(self.window):
+            return False
+        self.window.at_start = False
+        return True
 
     # ------------------------------------------------------------ what is read
 
@@ -256,6 +265,7 @@ class Feed:
             chat="" if chat is None else chat.id,
             label="" if chat is None else chat.label,
             group=chat is not None and chat.is_many,
+            channel=chat is not None and chat.kind == CHANNEL,
             labels=self._senders.labels,
         )
 
