@@ -133,7 +133,7 @@ def _of_group(
             keys = log_keys(epochs[row.epoch].topic, row.relay, row.admin, admin_seed)
         place = LogPlace(row.pk, row.epoch, epochs[row.epoch].id, relay, keys, row.cursor, True, row.pk in waiting)
         by_epoch.setdefault(row.epoch, []).append(place)
-    if all_read or store_members.count(db, group.chat) <= MAX_READ_ALL:
+    if all_read or store_members.count(db, group.chat, MAX_READ_ALL + 1) <= MAX_READ_ALL:
         return [place for of_epoch in by_epoch.values() for place in of_epoch]
     places = list[LogPlace]()
     for pk, of_epoch in by_epoch.items():
