@@ -23,6 +23,7 @@ class ChannelNode(FakeNode):
 
     mirrors = False
     problem = ""
+    forked = False
     writer = True
     comments: dict[str, Any] | None = None
 
@@ -39,8 +40,8 @@ class ChannelNode(FakeNode):
         return {"id": self._find(name), "name": name}
 
     def _do_channel(self, chat: str) -> dict[str, Any]:
-        facts = {"private": False, "posts": 3, "problem": self.problem, "writes": self.writer}
-        more = {"mirrors": self.mirrors, "comments": self.comments}
+        facts = {"private": False, "posts": 3, "problem": self.problem, "forked": self.forked}
+        more = {"mirrors": self.mirrors, "writes": self.writer, "comments": self.comments}
         return {"chat": chat, "name": self.people[chat]["name"], "id": "ab" * 32, **facts, **more}
 
     def _do_channel_writers(self, chat: str, add: str | None = None, remove: str | None = None) -> dict[str, Any]:
@@ -120,6 +121,9 @@ def test_the_composer_says_who_posts_in_a_channel_and_what_is_wrong(tmp_path: Pa
             node.problem = "3 posts are missing: no relay has them any more"
             node._emit("channel", {"chat": chat, "forked": False, "missing": 3})
             await until(pilot, lambda: "careful: 3 posts are missing" in take(app).shown)
+            node.forked = True
+            node._emit("channel", {"chat": chat, "forked": True, "missing": 3})
+            await until(pilot, lambda: "frozen: two different posts" in take(app).shown)
 
     run(main())
 

@@ -182,6 +182,8 @@ def prompt(channel: Mapping[str, Any]) -> str:
     """Return what the empty composer says in a channel in which something is wrong, or in which the user does not
     write; "" where neither is so.
     """
+    if channel["forked"]:
+        return "frozen: two different posts are signed with one number"
     if channel["problem"]:
         return f"careful: {channel['problem']}"
     return "" if channel["writes"] else "only its writers post here"
