@@ -62,18 +62,13 @@ class Feed:
         """Select a message, or none."""
         self._selected = None if index is None else self.window[index].id
 
-    def needs_page(self, rows: Sequence[RowPosition]) -> bool:
-        """Return whether `extend` has something to load; `rows` are those on the screen."""
-        return not self._loads and wanted(self.window, rows) is not None
-
-    def look_above(self) -> bool:
-        """Have the page above a channel's first post be requested again: a relay may have it that was not reached then.
-        Return whether that may bring something.
+    def needs_page(self, rows: Sequence[RowPosition], *, again: bool = False) -> bool:
+        """Return whether `extend` has something to load; `rows` are those on the screen. again: also the page above the
+        first post of a channel, though there was none: a relay may have it that was not reached then.
         """
-        if self.chat is None or self.chat.kind != CHANNEL or not self.window.at_start or not len(self.window):
-            return False
-        self.window.at_start = False
-        return True
+        if again and self.chat is not None and self.chat.kind == CHANNEL:
+            self.window.at_start = False
+        return not self._loads and wanted(self.window, rows) is not None
 
     # ------------------------------------------------------------ what is read
 
