@@ -258,8 +258,9 @@ def _run(relay: Mirror) -> tuple[int, int]:
     return first, behind
 
 
+@pytest.mark.parametrize("seed", [1, 7], ids=["asked before", "asked while more came"])
 def test_a_relay_of_ours_begins_with_the_whole_page_though_it_is_reached_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     async def main(world: World) -> None:
         async with mirrors(world, tmp_path, "north", "south") as (north, south):
@@ -286,7 +287,7 @@ def test_a_relay_of_ours_begins_with_the_whole_page_though_it_is_reached_first(
             await until(reads(bob, "0", "1", "2", "3"), 60)
             await until(partial(_at, south, 4), 60)
 
-    run_world(tmp_path, main)
+    run_world(tmp_path, main, seed)
 
 
 def test_where_nobody_has_what_is_between_that_is_said_until_the_relay_would_keep_none_of_it(

@@ -446,6 +446,9 @@ class ChannelSync:
         waits = not answer.next and mirrored.may_bring_more
         if waits and await self._committer.read(mirroring.lacking, mirrored.row, name) is not None:
             return
+        known = await self._committer.read(mirroring.handed, mirrored.row, name)  # more bodies may be here since
+        if known is None or known.head is None:
+            return
         start = answer.next or known.first
         if start < known.first:
             start = await self._put_between(mirrored, stream, name, start, known.first)
