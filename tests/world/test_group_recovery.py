@@ -93,6 +93,7 @@ def test_two_of_three_replace_a_lost_owner_after_14_days_and_a_restart(tmp_path:
         said = [one["text"] for one in await bob.call("group_log", chat=CHAT, limit=100)]
         assert "carol asked to make dan the owner." in said
         assert "carol confirmed that dan becomes the owner." in said
+        assert (await told(dan, "confirmed")).endswith(" confirmed that you become the owner.")
         assert (await bob.call("group", chat=CHAT))["problem"] == ""
 
     run_world(tmp_path, main)
