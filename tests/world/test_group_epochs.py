@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from p2pchat.core.contents import GroupLost
 from p2pchat.core.groups import membership, upkeep
 from p2pchat.core.groups.events import RotateEpoch
-from p2pchat.engine.groups import changes, duties, gaps
+from p2pchat.engine.groups import catching_up, changes, duties, gaps, welcoming
 from p2pchat.engine.groups import upkeep as group_upkeep
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull, NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
+from p2pchat.store.contacts import Contact
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups.groups import GroupRow
 from tests.support.group_worlds import found, has_members, reads, said
 from tests.support.world import World, befriend, run_world, until
 
@@ -215,5 +221,40 @@ def test_what_cannot_be_looked_for_at_the_start_is_looked_for_later(
         monkeypatch.setattr(gaps, "begin", begun.append)
         await trio.sleep(2 * HOUR_SECONDS)
         assert len(begun) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_keys_are_made_once_for_all_who_have_lost_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, _, _, _ = await found(world, "alice", "bob", "carol", "dave")
+        welcomed, send = list[str](), welcoming.send
+
+        def record(tx: Transaction, row: GroupRow, contact: Contact, *more: Any) -> None:
+            welcomed.append(contact.name)
+            send(tx, row, contact, *more)
+
+        monkeypatch.setattr(welcoming, "send", record)
+
+        def ask(*names: str) -> Callable[[Transaction], None]:
+            def act(tx: Transaction) -> None:
+                (chat,) = store_groups.chats(tx.db)
+                row = store_groups.get(tx.db, chat)
+                assert row is not None
+                for name in names:
+                    catching_up.lost(tx, tx.find(name), GroupLost(row.group_id))
+
+            return act
+
+        async def made() -> int:
+            log = await alice.call("group_log", chat="hikers")
+            return sum(one["op"] == "rotate" for one in log)
+
+        await alice.engine.committer.submit(ask("bob", "carol", "dave"))
+        await trio.sleep(60)
+        await alice.engine.committer.submit(ask("carol"))
+        assert (await made(), welcomed) == (1, ["bob"])
+        await trio.sleep(2 * HOUR_SECONDS)
+        assert (await made(), welcomed[0], sorted(welcomed[1:])) == (2, "bob", ["carol", "dave"])
 
     run_world(tmp_path, main)

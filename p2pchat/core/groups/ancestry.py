@@ -119,7 +119,9 @@ class Ancestry:
         """The events that set who adds people."""
         self.granted = 0
         """The bits of the events that add people, by right of that setting alone."""
-        self.granted_size = 0
+        self.juniors = 0
+        """How many events are of authors who do not manage the group."""
+        self.juniors_size = 0
         """The bytes of their cores."""
         self.first = 1
         """The bit of the first event."""
@@ -160,7 +162,9 @@ class Ancestry:
             self.invites.append(entry)
         if is_granted(entry):
             self.granted |= entry.bit
-            self.granted_size += entry.size
+        if entry.level > Role.ADMIN:
+            self.juniors += 1
+            self.juniors_size += entry.size
         for subject in concerned(entry):
             self.about.setdefault(subject, []).append(entry)
 

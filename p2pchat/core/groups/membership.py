@@ -15,7 +15,6 @@ from p2pchat.core.groups.ancestry import Ancestry, LogEntry, bare, makes_epoch
 from p2pchat.core.groups.events import (
     MAX_PARENTS,
     Action,
-    AddMembers,
     EpochMode,
     GroupEvent,
     LeaveGroup,
@@ -43,11 +42,11 @@ MAX_VOID_EVENTS = 1_024
 MAX_VOID_BYTES = 4 * 1024 * 1024
 """Of one author who has been removed, or has signed a number twice: it may sign events that name old ones for ever, all
 of which are right and void; they must not fill the log."""
-MAX_GRANTED = 4_096
-MAX_GRANTED_BYTES = 16 * 1024 * 1024
-"""Of events by which members add people because a setting lets them: one of them, or many that one has added, could
-fill the log, and nobody could remove them any more."""
-FULL = "members have added people too often"
+MAX_JUNIORS = 4_096
+MAX_JUNIORS_BYTES = 16 * 1024 * 1024
+"""Of events by which moderators mute, and members and moderators add people where a setting lets them: one of them, or
+many that one has added, could fill the log, and nobody could remove them any more."""
+FULL = "members and moderators have done too much in it"
 MAX_REFUSED = 4_096
 MAX_VIEWS = 4
 
@@ -349,10 +348,12 @@ class MembershipLog:
         return void.bit_count() >= MAX_VOID_EVENTS or size > MAX_VOID_BYTES
 
     def _is_too_much(self, right: EventRight, action: Action) -> bool:
-        """Tell whether members have added people so often that the rest of the log is for those who manage it."""
-        if not isinstance(action, AddMembers) or right.level <= Role.ADMIN:
+        """Tell whether those who do not manage the group have done so much that the rest of the log is for those who
+        do.
+        """
+        if right.level <= Role.ADMIN or isinstance(action, LeaveGroup):
             return False
-        return self._log.granted.bit_count() >= MAX_GRANTED or self._log.granted_size >= MAX_GRANTED_BYTES
+        return self._log.juniors >= MAX_JUNIORS or self._log.juniors_size >= MAX_JUNIORS_BYTES
 
     def _view(self, known: int) -> LogView:
         """Return the view of somebody who knows these events. One that is a step behind another is kept, so that what

@@ -28,7 +28,7 @@ PATIENCE_MS = 10 * MINUTE_MS
 """How long an item waits for its epoch or its parents before we ask: mostly they are under way."""
 ASK_EVERY_MS = DAY_MS
 ANSWER_EVERY_MS = HOUR_MS
-"""How often one member may have new keys made for them."""
+"""How often new keys are made for those who ask."""
 _COPY = "groups copy"
 
 
@@ -56,20 +56,44 @@ def caught_up(tx: Transaction, chat: ChatId) -> None:
 
 
 def lost(tx: Transaction, contact: Contact, payload: GroupLost) -> None:
-    """Make new keys for a member who asks for them, and send them with the log, if we manage the group."""
+    """Make new keys for a member who asks for them, if we manage the group: now, or together with those for whoever
+    else asks meanwhile. One event that waits in vain for others has all members ask at one time.
+    """
     row = store_groups.of_group(tx.db, payload.group)
-    if row is None or row.role > Role.ADMIN:
+    if row is not None:
+        for member in store_members.of_contact_in(tx.db, row.chat, contact.id):
+            tx.memory.lost_members[row.chat, member] = tx.now
+        _answer(tx, row.chat)
+
+
+def answer_all(tx: Transaction) -> None:
+    """Answer the members who have asked for new keys, where it is time."""
+    for chat in {chat: None for chat, _ in tx.memory.lost_members}:
+        _answer(tx, chat)
+
+
+def _answer(tx: Transaction, chat: ChatId) -> None:
+    """Make new keys and send them, with the log, to all members of a group who have asked, if that was not done within
+    the hour.
+    """
+    if tx.recent(tx.memory.lost_answered.get(chat, 0), ANSWER_EVERY_MS):
         return
-    for member in store_members.of_contact_in(tx.db, row.chat, contact.id):
-        if tx.recent(tx.memory.lost_answered.get((row.chat, member), 0), ANSWER_EVERY_MS):
-            continue
-        tx.memory.lost_answered[row.chat, member] = tx.now
-        try:
-            event, secret = changes.make(tx, row, RotateEpoch())
-        except NotNow:
-            return
-        assert secret is not None
-        welcoming.send(tx, row, contact, member, event.id, secret)
+    row, asking = store_groups.present(tx.db, chat), [id for place, id in tx.memory.lost_members if place == chat]
+    for member in asking:
+        del tx.memory.lost_members[chat, member]
+    contacts = {member: tx.contact(contact) for member, contact in store_members.contacts_in(tx.db, chat)}
+    if row is None or row.role > Role.ADMIN or not any(contacts.get(member) for member in asking):
+        return
+    tx.memory.lost_answered[chat] = tx.now
+    try:
+        event, secret = changes.make(tx, row, RotateEpoch())
+    except NotNow:
+        return
+    assert secret is not None
+    for member in asking:
+        contact = contacts.get(member)
+        if contact is not None and contact.state == ContactState.CONTACT:
+            welcoming.send(tx, row, contact, member, event.id, secret)
 
 
 def skip_copied(tx: Transaction) -> None:

@@ -125,13 +125,15 @@ class GroupUpkeep:
         while True:
             self._wake.clear()
             memory = self._committer.memory
-            turns = begun is None or bool(memory.keys_due or memory.logs_due or memory.gaps or memory.receipts_due)
+            due = (memory.keys_due, memory.logs_due, memory.gaps, memory.receipts_due, memory.lost_members)
+            turns = begun is None or any(due)
             with trio.move_on_after(TURN_SECONDS if turns else HOUR_SECONDS):
                 await self._wake.wait()
                 await trio.sleep(TURN_SECONDS)
             if begun is None:
                 begun = await self._attempt(self._committer.submit, begin)
-            for step in (duties.check_all, gaps.check_all, receipts.tell_all, log_duties.check_all):
+            steps = (duties.check_all, gaps.check_all, receipts.tell_all, log_duties.check_all, catching_up.answer_all)
+            for step in steps:
                 await self._attempt(self._committer.submit, step)
             if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
                 tidied_at = trio.current_time()

@@ -62,6 +62,7 @@ NOTED = (
     "logs_due",
     "lost_asked",
     "lost_answered",
+    "lost_members",
     "join_refused",
     "gaps",
     "receipts_due",
@@ -108,10 +109,11 @@ class Memory:
     membership logs of groups; settled, muted: the members whose rows are the newest, and until when (ms) some are
     muted. keys_due, logs_due: since when (ms) new keys, or other logs, are due in a group that we manage. grouped:
     whether there are groups. lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and
-    lost_answered: when a member had us make new ones. join_refused: when (ms) the user was last told that a contact
-    does not let us join a group. gaps: groups in which messages may be missing; gap_bytes: the hour in which a member
-    was last sent such, and how many bytes; receipts_due: groups in which members are to be told what we read; disputes:
-    by the pk of an epoch and a member, those of whom this one has other messages than we, as the user was told;
+    lost_answered: when members had us make new ones; lost_members: when (ms) those asked who are yet to be sent some.
+    join_refused: when (ms) the user was last told that a contact does not let us join a group. gaps: groups in which
+    messages may be missing; gap_bytes: the hour in which a member was last sent such, and how many bytes; receipts_due:
+    groups in which members are to be told what we read; disputes: by the pk of an epoch and a member, those of whom
+    this one has other messages than we, as the user was told;
     keys_defended: when (ms) our keys of a group took the place of others of ours, and copy_told: when the user was told
     that another copy of the profile makes those; group_limits: what members may have us do for nothing.
     """
@@ -136,7 +138,8 @@ class Memory:
     logs_due: dict[ChatId, int] = field(default_factory=dict)
     grouped: bool | None = None
     lost_asked: dict[ChatId, int] = field(default_factory=dict)
-    lost_answered: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
+    lost_answered: dict[ChatId, int] = field(default_factory=dict)
+    lost_members: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
     join_refused: dict[tuple[ContactId, GroupId], int] = field(default_factory=dict)
     gaps: dict[ChatId, None] = field(default_factory=dict)
     receipts_due: dict[ChatId, None] = field(default_factory=dict)

@@ -126,19 +126,33 @@ def test_who_was_added_by_a_rule_that_never_was_is_no_member() -> None:
 
 
 def test_members_who_add_people_leave_room_for_those_who_manage_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(membership, "MAX_GRANTED", 1)
+    monkeypatch.setattr(membership, "MAX_JUNIORS", 1)
     team = Team.founded(invites="members")
     team.write("max", events.AddMembers((newcomer("new"),)))
     with pytest.raises(NotAllowed):
         team.write("mia", events.AddMembers((newcomer("late"),)))
-    monkeypatch.setattr(membership, "MAX_GRANTED", 2)
+    monkeypatch.setattr(membership, "MAX_JUNIORS", 2)
     late = team.copy().write("mia", events.AddMembers((newcomer("late"),)))
-    monkeypatch.setattr(membership, "MAX_GRANTED", 1)
+    monkeypatch.setattr(membership, "MAX_JUNIORS", 1)
     assert team.log().add(late.raw).answer is LogAnswer.REFUSED
     team.write("ada", events.RemoveMembers((id_of("new"),), False, ""))
-    monkeypatch.setattr(membership, "MAX_GRANTED", 9)
-    monkeypatch.setattr(membership, "MAX_GRANTED_BYTES", 1)
+    monkeypatch.setattr(membership, "MAX_JUNIORS", 9)
+    monkeypatch.setattr(membership, "MAX_JUNIORS_BYTES", 1)
     assert team.log().add(late.raw).answer is LogAnswer.REFUSED
+
+
+def test_a_moderator_who_mutes_without_end_leaves_room_for_those_who_manage_the_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(membership, "MAX_JUNIORS", 5)
+    team = Team.founded()
+    for until in range(5):
+        team.write("mo", events.MuteMember(id_of("max"), until))
+    with pytest.raises(NotAllowed):
+        team.write("mo", events.MuteMember(id_of("max"), 9))
+    team.write("mo", events.LeaveGroup())
+    team.write("ada", events.MuteMember(id_of("max"), 0))
+    team.write("ada", remove("mo"))
 
 
 @pytest.mark.parametrize("what", ALLOWED)
