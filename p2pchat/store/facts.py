@@ -33,6 +33,8 @@ class Fact(StrEnum):
     """How often a contact has asked to become one on one day."""
     GROUP_WORDS = "group words"
     """What we say to whoever decides whether we may join the group of their invite."""
+    GROUP_ASKED = "group asked"
+    """We have used another invite to a group of somebody who is known for a group alone."""
     SEALING = "sealing"
     """The progress of sealing the rows that wait for a contact; see `engine.delivery.outbound`."""
 

@@ -12,13 +12,15 @@ import trio
 from p2pchat.core.contents import GroupLost
 from p2pchat.core.groups import membership, upkeep
 from p2pchat.core.groups.events import RotateEpoch
-from p2pchat.engine.groups import catching_up, changes, duties, gaps, welcoming
+from p2pchat.core.groups.roles import Role
+from p2pchat.engine.groups import catching_up, changes, duties, gaps, history, welcoming
 from p2pchat.engine.groups import upkeep as group_upkeep
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull, NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups.groups import GroupRow
 from tests.support.group_worlds import found, has_members, reads, said
 from tests.support.world import World, befriend, run_world, until
@@ -45,6 +47,48 @@ def test_old_keys_are_deleted_and_a_restart_changes_nothing(tmp_path: Path) -> N
             await world.sleep_days(31)
             await trio.sleep(3700)
         assert not set(before) & set(bob.db.query("SELECT id FROM group_epochs"))
+
+    run_world(tmp_path, main)
+
+
+def test_a_clock_that_was_a_day_ahead_delays_nothing(tmp_path: Path) -> None:
+    """New keys that are due, and the question for those that did not come."""
+
+    async def main(world: World) -> None:
+        _, bob, _ = await found(world, "alice", "bob", "carol")
+
+        def look(tx: Transaction) -> tuple[bool, bool, bool]:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            state = history.log_of(tx, chat).state
+            (owner,) = [member for member in state.members.values() if member.role is Role.OWNER]
+            ours = duties.is_our_turn(tx, {chat: tx.now + DAY_MS}, chat, state, owner.id)
+            store_items.wait(tx.db, chat, b"later" * 6, b"ahead", tx.now + DAY_MS, row.member)
+            catching_up.check(tx, chat)
+            ahead = chat in tx.memory.lost_asked
+            store_items.wait(tx.db, chat, b"just " * 6, b"now", tx.now, row.member)
+            store_items.waits_no_more(tx.db, chat, b"later" * 6)
+            tx.memory.lost_asked.clear()
+            catching_up.check(tx, chat)
+            return ours, ahead, chat in tx.memory.lost_asked
+
+        assert await bob.engine.committer.submit(look) == (True, True, False)
+
+    run_world(tmp_path, main)
+
+
+def test_an_offer_that_is_not_answered_for_a_month_is_forgotten(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, carol = await world.start("alice"), await world.start("carol")
+        await befriend(alice, carol)
+        await carol.stop()
+        await alice.call("create_group", name="hikers", contacts=["carol"])
+        await world.sleep_days(20)
+        assert alice.db.query("SELECT count(*) FROM group_offers") == [(1,)]
+        await world.sleep_days(12)
+        await trio.sleep(2 * HOUR_SECONDS)
+        assert alice.db.query("SELECT count(*) FROM group_offers") == [(0,)]
 
     run_world(tmp_path, main)
 

@@ -207,7 +207,14 @@ def test_who_was_declined_is_not_offered_to_join_again(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
-def test_a_contact_who_offers_groups_without_end_takes_little_room(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(store_joins.MAX_JOINS + 5, store_joins.MAX_JOINS), (3, 3)], ids=["room", "a day"]
+)
+def test_a_contact_who_offers_groups_without_end_takes_little_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, kept: int
+) -> None:
+    monkeypatch.setattr(joining, "MAX_OFFERS_A_DAY", limit)
+
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
@@ -218,7 +225,7 @@ def test_a_contact_who_offers_groups_without_end_takes_little_room(tmp_path: Pat
 
         await alice.engine.committer.submit(offer)
         await alice.call("send", chat="bob", text="that was all", wait="delivered", timeout=600)
-        assert bob.db.query("SELECT count(*) FROM group_joins") == [(store_joins.MAX_JOINS,)]
+        assert bob.db.query("SELECT count(*) FROM group_joins") == [(kept,)]
         assert [one["name"] for one in await bob.call("chats")] == ["alice"]
 
     run_world(tmp_path, main)

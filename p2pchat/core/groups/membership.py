@@ -60,6 +60,15 @@ class LogAnswer(StrEnum):
     REFUSED = "refused"
 
 
+class MemberStanding(StrEnum):
+    """Whether somebody is or was a member. LEFT: of their own accord. REMOVED: or never validly added."""
+
+    NEVER = "never"
+    MEMBER = "member"
+    LEFT = "left"
+    REMOVED = "removed"
+
+
 @dataclass(frozen=True, slots=True)
 class LogResult:
     """What became of an event, and of those that waited for it.
@@ -212,9 +221,13 @@ class MembershipLog:
         known = [self._log.by_id[head] for head in heads if head in self._log.by_id]
         return entry is not None and bool(_known(known) >> entry.index & 1)
 
-    def went(self, member: MemberId) -> bool:
-        """Return whether somebody who was added has left of their own accord, in whatever role."""
-        return member in self.state.left or has_left(self._now, member)
+    def member_standing(self, member: MemberId) -> MemberStanding:
+        """Return whether somebody is or was a member. Whom any event adds that is here, no other adds again."""
+        if member not in self._log.added:
+            return MemberStanding.NEVER
+        if member in self.state.left or has_left(self._now, member):
+            return MemberStanding.LEFT
+        return MemberStanding.MEMBER if self._now.is_member(member) else MemberStanding.REMOVED
 
     def out_of_reach(self, member: MemberId) -> frozenset[MemberId]:
         """Return those who have left and whom a member has no right to remove: they were given a role that it takes a

@@ -266,6 +266,7 @@ def _ask_contact(tx: Transaction, contact: Contact, known: Contact, invite: Invi
     """Use an invite to a group of somebody whom we know already, in the session with them."""
     if known.state == ContactState.CONTACT:
         outbound.queue(tx, known, GroupAsk(invite_mark(hello_key(invite.secret))))
+        facts.put(tx.db, known.id, Fact.GROUP_ASKED, b"")
         outbound.nudge(tx, known)
         words = facts.get(tx.db, contact.id, Fact.GROUP_WORDS)
         if words is not None:

@@ -7,6 +7,7 @@ history    the membership logs, as values
 changes    what we change: founding, adding, removing, roles, settings, leaving
 past      what was written before somebody joined
 links     invites to a group, and who uses one
+own_invites  ours to a group, where they end
 joining    becoming a member: offer, keys, welcome
 welcoming  tells new members what they need
 upkeep     what is due as time passes

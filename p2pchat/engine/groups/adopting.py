@@ -13,21 +13,19 @@ from enum import Enum, auto
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import LINKS_MS, Leaf, LeafKeys
 from p2pchat.core.groups.events import EpochMode, GroupEvent, UpdateMember
-from p2pchat.core.groups.membership import LogAnswer
+from p2pchat.core.groups.membership import LogAnswer, MemberStanding
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
 from p2pchat.core.groups.state import GroupState, Member
 from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.core.primitives import KemKey
 from p2pchat.core.text import clean_name
-from p2pchat.engine.contacts import revoking
 from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.files import transfers
-from p2pchat.engine.groups import history, notices, recovery, sending, welcoming
+from p2pchat.engine.groups import history, notices, own_invites, recovery, sending, welcoming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
-from p2pchat.store import invites as store_invites
 from p2pchat.store import timers as store_timers
 from p2pchat.store.database import Value
 from p2pchat.store.groups import epochs as store_epochs
@@ -35,13 +33,11 @@ from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import leaves as store_leaves
-from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups import logs as store_logs
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups import records as store_records
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.members import MemberRow
-from p2pchat.store.invites import InviteState
 from p2pchat.store.messages import ME
 from p2pchat.store.timers import ChatTimer
 
@@ -85,6 +81,7 @@ def take(tx: Transaction, row: GroupRow, event: GroupEvent) -> EventOutcome:
     if changed:
         settle(tx, row.chat)
     for new in taken:
+        own_invites.banned(tx, row, new)
         notices.tell(tx, row, new)
     notices.tell_owners(tx, row, before, taken)
     return EventOutcome.CHANGED if changed else EventOutcome.KNOWN
@@ -223,23 +220,16 @@ def settle(tx: Transaction, chat: ChatId) -> None:
     if epoch is not None and row.problem:
         fields["problem"] = ""
     store_groups.update(tx.db, chat, **fields)
-    _settle_chat(tx, chat, state, present=me is not None, left=history.log_of(tx, chat).went(row.member))
+    left = history.log_of(tx, chat).member_standing(row.member) is MemberStanding.LEFT
+    _settle_chat(tx, chat, state, present=me is not None, left=left)
     if not HISTORY.read(state.settings):
         store_records.forget(tx.db, chat)
     if me is None or me.role > Role.ADMIN:
-        _end_invites(tx, chat)
+        own_invites.end_all(tx, chat)
     tx.groups_changed[chat] = None
     if epoch is not None and epoch != row.epoch:
         store_epochs.send_under(tx.db, chat, epoch, tx.now)
         sending.send_waiting(tx, chat)
-
-
-def _end_invites(tx: Transaction, chat: ChatId) -> None:
-    """End our invites to a group: we may add nobody any more."""
-    for id in store_links.of(tx.db, chat):
-        invite = store_invites.get(tx.db, id)
-        if invite is not None and invite.state == InviteState.OPEN:
-            revoking.end(tx, invite)
 
 
 def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
@@ -257,6 +247,7 @@ def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
     gone = [id for id in before if id not in state.members]
     if gone:
         transfers.members_left(tx, row.chat, gone)
+        own_invites.withdraw_offers(tx, row.chat, gone)
     back = [member.id for member in changed if member.id not in before] if before else []
     if back:
         transfers.members_back(tx, row.chat, back)

@@ -35,7 +35,7 @@ _COPY = "groups copy"
 def check(tx: Transaction, chat: ChatId) -> None:
     """Ask those who manage a group for new keys, if what came there has waited in vain."""
     since = store_items.waiting_since(tx.db, chat)
-    if since is None or tx.now < since + PATIENCE_MS or tx.recent(tx.memory.lost_asked.get(chat, 0), ASK_EVERY_MS):
+    if since is None or tx.recent(since, PATIENCE_MS) or tx.recent(tx.memory.lost_asked.get(chat, 0), ASK_EVERY_MS):
         return
     row = store_groups.present(tx.db, chat)
     if row is None:

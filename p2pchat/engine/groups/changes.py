@@ -28,7 +28,7 @@ from p2pchat.core.groups.roles import member_id
 from p2pchat.core.groups.settings import LOCKED, NAME
 from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, KemKey, sign_public, x25519_public
-from p2pchat.engine.groups import adopting, carriage, history, notices, permission, recovery
+from p2pchat.engine.groups import adopting, carriage, history, notices, own_invites, permission, recovery
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.store import chats as store_chats
@@ -168,6 +168,7 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
     if secret is not None:
         adopting.adopt(tx, row, event, secret)
     adopting.settle(tx, row.chat)
+    own_invites.banned(tx, row, event)
     notices.tell(tx, row, event)
     notices.tell_owners(tx, row, owned, (event,))
     return event, secret

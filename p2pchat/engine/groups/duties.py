@@ -35,9 +35,14 @@ def check(tx: Transaction, chat: ChatId) -> None:
     if action is None:
         tx.memory.keys_due.pop(chat, None)
         return
-    since = tx.memory.keys_due.setdefault(chat, tx.now)
-    if tx.now >= since + TURN_MS * turn(state, row.member):
+    if is_our_turn(tx, tx.memory.keys_due, chat, state, row.member):
         changes.renew_keys(tx, row, action)
+
+
+def is_our_turn(tx: Transaction, due: dict[ChatId, int], chat: ChatId, state: GroupState, me: MemberId) -> bool:
+    """Note in `due` since when (ms) something is to be done in a group, and return whether it is our turn by now."""
+    since = due[chat] = min(due.get(chat, tx.now), tx.now)  # the clock may have been set back
+    return tx.now >= since + TURN_MS * turn(state, me)
 
 
 def check_all(tx: Transaction) -> None:

@@ -17,7 +17,7 @@ from p2pchat.core.contents.group_refusal import JoinRefusal
 from p2pchat.core.groups import epochs, events, upkeep, welcome
 from p2pchat.core.groups.epochs import MAX_MEMBERS, LeafKeys
 from p2pchat.core.groups.events import GroupEvent, Newcomer
-from p2pchat.core.groups.membership import MembershipLog
+from p2pchat.core.groups.membership import LogAnswer, MembershipLog, MemberStanding
 from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.settings import NAME
 from p2pchat.core.groups.welcome import JoinKeys, Welcome
@@ -53,6 +53,8 @@ MAX_EFFORT = 20_000_000
 """Half a minute of reading a log (`MembershipLog.effort`): hundreds of events that were made apart, after ten
 thousand.
 """
+MAX_OFFERS_A_DAY = 32
+"""Groups of one contact that we become a member of in a day, without a question."""
 MAX_REFUSALS_A_DAY = 8
 """Groups of one contact of which the user is told in a day that they cannot join."""
 MAX_ANNOUNCED = 256
@@ -84,11 +86,17 @@ def offer(tx: Transaction, row: GroupRow, contact: Contact, role: Role = Role.ME
 
 def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
     """Answer a contact who would add us to a group, with keys made for it; with the same ones each time."""
-    row, pair = store_groups.of_group(tx.db, payload.group), _pair(tx, contact)
-    if pair is None or (row is not None and store_groups.present(tx.db, row.chat) is not None):
+    pair = _pair(tx, contact)
+    if pair is None or store_groups.present_of(tx.db, payload.group) is not None or not _expects(tx, contact, payload):
         return
     kept = store_joins.get(tx.db, payload.group, contact.id)
     if kept is None:
+        day, offers = tx.memory.offers.get(contact.id, (0, 0))
+        offers = offers if day == tx.now // DAY_MS else 0
+        if offers >= MAX_OFFERS_A_DAY:
+            log.info("a contact would add us to more groups than may be in a day")
+            return
+        tx.memory.offers[contact.id] = tx.now // DAY_MS, offers + 1
         sign_seed, leaf_seed, kem_seed = changes.new_seeds(tx)
         # nothing is sealed to it in a larger group, whose log everybody who joins is sent
         kem = kem_seed if payload.members < epochs.MAX_KEM_MEMBERS else None
@@ -99,6 +107,20 @@ def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
     words = (facts.get(tx.db, contact.id, Fact.GROUP_WORDS) or b"").decode() if payload.asks else ""
     outbound.queue(tx, contact, GroupJoin(payload.group, keys, words))
     outbound.nudge(tx, contact)
+
+
+def _expects(tx: Transaction, contact: Contact, payload: GroupOffer) -> bool:
+    """Return whether an offer is one that we answer: any of a contact's; of somebody who is known for a group alone,
+    that to a group whose invite we have used, or to one that takes the place of a group in which we both are.
+    """
+    if not contact.for_group or facts.get(tx.db, contact.id, Fact.GROUP_ASKED) is not None:
+        return True
+    shared = [chat for chat, _ in store_members.chats_with(tx.db, contact.id)]
+    successors = [history.log_of(tx, chat).state.successor for chat in shared]
+    if any(successor is not None and successor[0] == payload.group for successor in successors):
+        return True
+    ours = contact.invite_id is not None and store_invites.get(tx.db, contact.invite_id) is not None
+    return not ours and not shared
 
 
 def answered(tx: Transaction, joins: list[tuple[Contact, GroupJoin]]) -> None:
@@ -141,7 +163,8 @@ def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]])
     """Add those to whom we have made an offer, and welcome them. Those whose keys are not valid are passed over, and
     those for whom there is no room are told so.
     """
-    members = history.log_of(tx, row.chat).state.members
+    known = history.log_of(tx, row.chat)
+    members = known.state.members
     new: dict[MemberId, tuple[Contact, Newcomer]] = {}
     for contact, keys in answers:
         role, pair = store_joins.offered(tx.db, row.chat, contact.id), _pair(tx, contact)
@@ -153,8 +176,9 @@ def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]])
         except CannotOpen:
             log.info("the keys of somebody who was to be added to a group are not valid")
             continue
-        if len(members) + len(new) >= MAX_MEMBERS:
-            _refuse(tx, row, contact, JoinRefusal.FULL)
+        again, full = known.member_standing(id) is not MemberStanding.NEVER, len(members) + len(new) >= MAX_MEMBERS
+        if again or full:  # nobody returns with keys from before; with the welcome they would read, and be no member
+            _refuse(tx, row, contact, JoinRefusal.DECLINED if again else JoinRefusal.FULL)
             store_joins.offer_ended(tx.db, row.chat, contact.id)
             store_links.answered(tx.db, row.chat, contact.id)
             continue
@@ -254,13 +278,12 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
     kept = store_joins.get(tx.db, opened.group, contact.id)
     if kept is None:
         raise CannotOpen
-    known, taken = _read_log(opened)
+    former = store_groups.of_group(tx.db, opened.group)  # who comes back may know more than the welcome says
+    known, told = _read_log(tx, contact, opened, None if former is None else former.chat)
     me = known.state.members.get(member_id(sign_public(kept.sign_seed)))
     if me is None or me.leaf != _leaf(kept).leaf.key:
         raise CannotOpen
-    made = next((event for event in taken if event.id == opened.epoch), None)
-    epoch = _epoch_event(known, made, opened, me.id)
-    former = store_groups.of_group(tx.db, opened.group)  # of one who comes back
+    epoch = _epoch_event(known, told.get(EventId(opened.epoch)), opened, me.id)
     row = GroupRow(
         chat=ChatId(tx.random(changes.CHAT_ID_BYTES)) if former is None else former.chat,
         group_id=opened.group,
@@ -275,14 +298,16 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
         epoch=None,
         joined_at=tx.now,
     )
-    changes.begin(tx, row, clean_name(NAME.read(known.state.settings)) or NAMELESS_GROUP, taken)
+    changes.begin(tx, row, clean_name(NAME.read(known.state.settings)) or NAMELESS_GROUP, list(told.values()))
     tx.memory.logs[row.chat] = known
     adopting.adopt(tx, row, epoch, opened.secret)
     adopting.settle(tx, row.chat)
     if me.added_by in known.state.members:
         store_members.is_contact(tx.db, row.chat, me.added_by, contact.id)
     store_joins.ended(tx.db, opened.group)
-    notices.tell(tx, row, next(event for event in taken if event.id == me.added_in))
+    facts.remove(tx.db, contact.id, Fact.GROUP_ASKED)
+    if me.added_in in told:
+        notices.tell(tx, row, told[me.added_in])
     group = partners.of(tx.db, row.chat)
     if group is not None and len(known.state.members) <= MAX_ANNOUNCED:
         group_meet.announce(tx, row, group)
@@ -312,16 +337,28 @@ def _take_keys(tx: Transaction, row: GroupRow, opened: Welcome) -> None:
     adopting.settle(tx, row.chat)
 
 
-def _read_log(opened: Welcome) -> tuple[MembershipLog, list[GroupEvent]]:
-    """Return the log of a welcome, and its events. Raises CannotOpen for one that would keep us busy for too long:
-    anybody can make up a group.
+def _read_log(
+    tx: Transaction, contact: Contact, opened: Welcome, chat: ChatId | None = None
+) -> tuple[MembershipLog, dict[EventId, GroupEvent]]:
+    """Return the log of a welcome, and its events, parents first. chat: of a group in which we were before, whose log
+    is read with it. Raises CannotOpen where the logs of a contact would keep us busy for too long in a day: anybody can
+    make up a group.
     """
-    known, taken = MembershipLog(opened.group), list[GroupEvent]()
+    known, told = MembershipLog(opened.group), dict[EventId, GroupEvent]()
+    if chat is not None:
+        known.restore(event.event for event in store_events.all(tx.db, chat))
+    day, spent = tx.memory.log_effort.get(contact.id, (0, 0))
+    spent = spent if day == tx.now // DAY_MS else 0
     for raw in opened.log:
-        taken += known.add(raw).taken
-        if known.effort > MAX_EFFORT:
+        result = known.add(raw)
+        told |= {event.id: event for event in result.taken}
+        if result.answer is LogAnswer.KNOWN and result.event is not None:
+            told.setdefault(result.event.id, result.event)
+        tx.memory.log_effort[contact.id] = tx.now // DAY_MS, spent + known.effort
+        if spent + known.effort > MAX_EFFORT:
+            log.info("the logs of groups of a contact take too long to read")
             raise CannotOpen
-    return known, taken
+    return known, told
 
 
 def _epoch_event(known: MembershipLog, event: GroupEvent | None, opened: Welcome, me: MemberId) -> GroupEvent:

@@ -18,7 +18,7 @@ from p2pchat.core.ids import ContactId, first_device
 from p2pchat.core.invite import GROUP, invite_mark
 from p2pchat.core.primitives import equal
 from p2pchat.core.text import clean_name
-from p2pchat.engine.contacts import contacts, invites, revoking
+from p2pchat.engine.contacts import contacts, invites
 from p2pchat.engine.groups import history, joining
 from p2pchat.engine.groups.pairwise import MAX_PAIRWISE
 from p2pchat.engine.runtime.transaction import Transaction
@@ -34,7 +34,7 @@ from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.links import MAX_REQUESTS, GroupInviteRow, JoinRequestRow
-from p2pchat.store.invites import InviteRow, InviteState
+from p2pchat.store.invites import InviteRow
 
 MAX_NAME_BYTES = 32
 """Bytes of a group's name in an invite."""
@@ -89,7 +89,7 @@ def asked(tx: Transaction, contact: Contact, payload: GroupAsk) -> None:
     """Offer to join to somebody who uses an open invite to a group. Any other is not answered."""
     invite = _open(tx, payload.mark)
     leads = None if invite is None else store_links.get(tx.db, invite.id)
-    row = None if leads is None else store_groups.get(tx.db, leads.chat)
+    row = None if leads is None else store_groups.present(tx.db, leads.chat)
     if invite is None or leads is None or row is None or leads.is_used_up or row.role > Role.ADMIN:
         return
     if contact.identity is not None and store_invites.was_declined(tx.db, invite.id, contact.identity):
@@ -140,21 +140,6 @@ def answer(tx: Transaction, row: GroupRow, id: ContactId, *, accept: bool) -> No
 def _answer(request: JoinRequestRow) -> GroupJoin:
     assert request.answer is not None
     return GroupJoin.decode(decode(request.answer, MAX_ANSWER_BYTES))
-
-
-def shut_out(tx: Transaction, row: GroupRow, contact_id: ContactId) -> None:
-    """Keep a contact who was banned from coming back by an invite of ours: end the one that they used, and decline them
-    by the others.
-    """
-    contact = tx.contact(contact_id)
-    for id in store_links.of(tx.db, row.chat) if contact is not None else ():
-        invite = store_invites.get(tx.db, id)
-        if contact is None or invite is None or invite.state != InviteState.OPEN:
-            continue
-        if id == contact.invite_id:
-            revoking.end(tx, invite)
-        elif contact.identity is not None:
-            store_invites.decline(tx.db, id, contact.identity, MAX_REQUESTS)
 
 
 def tidy(tx: Transaction) -> None:

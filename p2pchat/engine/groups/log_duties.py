@@ -94,8 +94,7 @@ def _name_relays(tx: Transaction, row: GroupRow) -> None:
     if not relays or (known is not None and sorted(member for member, _ in known.seals) == sealed):
         tx.memory.logs_due.pop(row.chat, None)
         return
-    since = tx.memory.logs_due.setdefault(row.chat, tx.now)
-    if tx.now >= since + duties.TURN_MS * duties.turn(state, row.member):
+    if duties.is_our_turn(tx, tx.memory.logs_due, row.chat, state, row.member):
         leaves = [Leaf(member.id, member.leaf) for member in admins]
         made = make_log_relays(row.group_id, relays, leaves, tx.random)
         with suppress(NotNow):

@@ -36,11 +36,14 @@ from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import joins as store_joins
 
 Step = Callable[[Any], object]
 TURN_SECONDS = 60.0
 KEEP_SEEN_MS = 60 * DAY_MS
 """How long an item is remembered. Later its epoch is gone, and nothing of it can be opened."""
+OFFER_MS = 30 * DAY_MS
+"""How long a contact may take to answer an offer: one that stays could be answered after a removal."""
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ def tidy(tx: Transaction) -> None:
     store_epochs.drop_skipped(tx.db, tx.passed - CHAINS_MS)
     store_items.forget_seen(tx.db, tx.passed - KEEP_SEEN_MS)
     store_items.forget_waiting(tx.db, tx.passed - CHAINS_MS)
+    store_joins.expire_offers(tx.db, tx.passed - OFFER_MS)
 
 
 def _delete_epochs(tx: Transaction, chat: ChatId) -> None:

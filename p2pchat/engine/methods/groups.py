@@ -26,7 +26,6 @@ from p2pchat.engine.groups import (
     changes,
     history,
     joining,
-    links,
     permission,
     receipts,
     recovery_actions,
@@ -103,10 +102,7 @@ async def remove_member(engine: Engine, *, chat: str, member: str, ban: bool = F
             raise UsageError("You cannot remove yourself", hint="`p2pchat group leave` leaves the group.")
         if len(reason.encode()) > events.MAX_REASON_BYTES:
             raise UsageError(f"A reason has at most {events.MAX_REASON_BYTES} bytes")
-        known = store_members.contact_of(tx.db, row.chat, id)
         changes.remove(tx, row, [id], ban=ban, reason=reason)
-        if ban and known is not None:
-            links.shut_out(tx, row, known)
 
     return await _change(engine, chat, act)
 

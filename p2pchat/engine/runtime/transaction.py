@@ -64,6 +64,8 @@ NOTED = (
     "lost_answered",
     "lost_members",
     "join_refused",
+    "offers",
+    "log_effort",
     "gaps",
     "receipts_due",
     "gap_bytes",
@@ -110,10 +112,11 @@ class Memory:
     muted. keys_due, logs_due: since when (ms) new keys, or other logs, are due in a group that we manage. grouped:
     whether there are groups. lost_asked: when (ms) we last asked for the keys of a group that we cannot read, and
     lost_answered: when members had us make new ones; lost_members: when (ms) those asked who are yet to be sent some.
-    join_refused: when (ms) the user was last told that a contact does not let us join a group. gaps: groups in which
-    messages may be missing; gap_bytes: the hour in which a member was last sent such, and how many bytes; receipts_due:
-    groups in which members are to be told what we read; disputes: by the pk of an epoch and a member, those of whom
-    this one has other messages than we, as the user was told;
+    join_refused: when (ms) the user was last told that a contact does not let us join a group. offers: in how many
+    groups of a contact we would become a member on one day; log_effort: how much work reading the logs of welcomes of a
+    contact was then. gaps: groups in which messages may be missing; gap_bytes: the hour in which a member was last sent
+    such, and how many bytes; receipts_due: groups in which members are to be told what we read; disputes: by the pk of
+    an epoch and a member, those of whom this one has other messages than we, as the user was told;
     keys_defended: when (ms) our keys of a group took the place of others of ours, and copy_told: when the user was told
     that another copy of the profile makes those; group_limits: what members may have us do for nothing.
     """
@@ -141,6 +144,8 @@ class Memory:
     lost_answered: dict[ChatId, int] = field(default_factory=dict)
     lost_members: dict[tuple[ChatId, MemberId], int] = field(default_factory=dict)
     join_refused: dict[tuple[ContactId, GroupId], int] = field(default_factory=dict)
+    offers: dict[ContactId, tuple[int, int]] = field(default_factory=dict)
+    log_effort: dict[ContactId, tuple[int, int]] = field(default_factory=dict)
     gaps: dict[ChatId, None] = field(default_factory=dict)
     receipts_due: dict[ChatId, None] = field(default_factory=dict)
     gap_bytes: dict[tuple[ChatId, MemberId], tuple[int, int]] = field(default_factory=dict)

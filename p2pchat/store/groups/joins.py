@@ -66,6 +66,11 @@ def offer_ended(db: Database, chat: ChatId, contact: ContactId) -> None:
     db.execute("DELETE FROM group_offers WHERE chat = ? AND contact = ?", (chat, contact))
 
 
+def expire_offers(db: Database, before: int) -> None:
+    """Forget the offers that were made before that time (ms)."""
+    db.execute("DELETE FROM group_offers WHERE at < ?", (before,))
+
+
 def add(db: Database, row: JoinRow) -> None:
     """Save the keys that we made for a group."""
     db.execute(_JOIN, row)

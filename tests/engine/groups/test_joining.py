@@ -35,6 +35,22 @@ from tests.support.group_worlds import found, has_members, reads
 from tests.support.world import World, befriend, run_world, until
 
 
+def made_up(tx: Transaction, owner: str, apart: int) -> None:
+    """Take a welcome of alice's to a group that does not exist, with so many events that do not know each other."""
+    sign, leaf, secret = [tx.random(KEY_BYTES) for _ in range(3)]
+    first = founding(owner)
+    group = GroupId(first.id)
+    me = Newcomer(sign_public(sign), x25519_public(leaf), None, Role.MEMBER, "me")
+    core = events.encode_core(group, (first.id,), 1, first.author, AddMembers((me,)), EpochId(first.id))
+    added = events.sign_event(core, epochs.confirmation(secret), None, seed_of(owner))
+    log = [first, added, *(forge(group, owner, ChangeSetting("name", n), [added.id], 2) for n in range(apart))]
+    contact = tx.find("alice")
+    store_joins.add(tx.db, JoinRow(group, contact.id, sign, leaf, None, "made up", tx.now))
+    raws = tuple(event.raw for event in log)
+    for part in welcome.cut_welcome(Welcome(group, me.id, EpochId(added.id), secret, raws)):
+        joining.welcomed(tx, contact, GroupWelcome(part))
+
+
 @pytest.mark.parametrize(("apart", "joins"), [(3, True), (40, False)])
 def test_a_group_that_was_made_up_to_keep_us_busy_is_not_joined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: int, joins: bool
@@ -45,22 +61,33 @@ def test_a_group_that_was_made_up_to_keep_us_busy_is_not_joined(
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
 
-        def act(tx: Transaction) -> None:
-            sign, leaf, secret = [tx.random(KEY_BYTES) for _ in range(3)]
-            first = founding("olga")
-            group = GroupId(first.id)
-            me = Newcomer(sign_public(sign), x25519_public(leaf), None, Role.MEMBER, "me")
-            core = events.encode_core(group, (first.id,), 1, first.author, AddMembers((me,)), EpochId(first.id))
-            added = events.sign_event(core, epochs.confirmation(secret), None, seed_of("olga"))
-            log = [first, added, *(forge(group, "olga", ChangeSetting("name", n), [added.id], 2) for n in range(apart))]
-            contact = tx.find("alice")
-            store_joins.add(tx.db, JoinRow(group, contact.id, sign, leaf, None, "made up", tx.now))
-            raws = tuple(event.raw for event in log)
-            for part in welcome.cut_welcome(Welcome(group, me.id, EpochId(added.id), secret, raws)):
-                joining.welcomed(tx, contact, GroupWelcome(part))
-
-        await bob.engine.committer.submit(act)
+        await bob.engine.committer.submit(made_up, "olga", apart)
         assert [one["kind"] for one in await bob.call("chats")].count("group") == int(joins)
+
+    run_world(tmp_path, main)
+
+
+def test_one_contact_has_us_read_logs_for_a_while_each_day_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "MAX_EFFORT", 1_000)
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+
+        async def groups() -> int:
+            return [one["kind"] for one in await bob.call("chats")].count("group")
+
+        for number in range(30):
+            await bob.engine.committer.submit(made_up, f"owner {number}", 3)
+        joined = await groups()
+        assert 2 <= joined < 30
+        await bob.engine.committer.submit(made_up, "another owner", 3)
+        assert await groups() == joined
+        await world.sleep_days(1)
+        await bob.engine.committer.submit(made_up, "an owner of tomorrow", 3)
+        assert await groups() == joined + 1
 
     run_world(tmp_path, main)
 
