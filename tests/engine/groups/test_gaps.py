@@ -121,16 +121,16 @@ def test_members_are_asked_in_turn_with_growing_pauses_until_a_day_is_over(
 def test_nothing_is_asked_or_shown_before_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def play(group: Group) -> None:
         group.miss(NUMBER, NUMBER + 1)
-        assert group.after(gaps.FIRST_ASK_MS - 1) == []
-        assert len(group.after(gaps.FIRST_ASK_MS)) == 1
+        assert group.after(MINUTE_MS - 1) == []
+        assert len(group.after(MINUTE_MS)) == 1
         assert group.asked[0][1] == [NUMBER, NUMBER + 1], "both at once"
-        group.after(gaps.SHOW_MS - 1)
+        group.after(2 * MINUTE_MS - 1)
         assert group.lines == []
-        group.after(gaps.SHOW_MS)
+        group.after(2 * MINUTE_MS)
         asked = "have not arrived. Members who are your contacts are asked for them."
         assert group.lines == [f"2 messages of bob {asked}"]
         group.miss(NUMBER + 2)
-        group.after(2 * gaps.SHOW_MS)
+        group.after(4 * MINUTE_MS)
         assert group.lines == [f"3 messages of bob {asked}"], "one line for each author"
 
     in_time(tmp_path, monkeypatch, play)
@@ -143,7 +143,7 @@ def test_who_has_a_link_is_asked_first_then_who_names_it(tmp_path: Path, monkeyp
             linked(monkeypatch, group, *names)
             group.start = group.tx.now
             group.miss(NUMBER)
-            assert group.after(gaps.FIRST_ASK_MS) == first, names
+            assert group.after(MINUTE_MS) == first, names
 
     in_time(tmp_path, monkeypatch, play)
 
@@ -213,6 +213,28 @@ def test_only_what_can_be_a_message_that_was_not_read_is_missing(
         assert name(group.bob, 10 + MAX_JUMP, 2**40) == [], "these can never be read"
         assert name(group.bob, 4, 10, 10 + MAX_JUMP - 1) == [4, 10, 10 + MAX_JUMP - 1]
         assert group.rows("named_by") == [(group.carol,)] * 3
+
+    in_time(tmp_path, monkeypatch, play)
+
+
+def test_so_many_messages_of_one_author_or_named_by_one_member_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play(group: Group) -> None:
+        tx, pk = group.tx, group.epoch.pk
+        store_epochs.put_chain(tx.db, pk, group.bob, Chain(bytes(32), 1))
+        for number in range(1, 20):
+            gaps.named(tx, group.row, pk, SeenMessage(0, group.bob, number, bytes(8)), group.carol)
+        assert group.rows("number") == [(number,) for number in range(1, 9)]
+        for number in range(1, 20):
+            store_gaps.arrived(tx.db, pk, group.bob, number, tx.now)
+        gaps.skipped(tx, group.row, group.epoch, group.bob, range(100, 150))
+        gaps.skipped(tx, group.row, group.epoch, group.bob, range(160, 180))
+        assert group.rows("number, messages") == [
+            *[(number, 1) for number in range(100, 150)],
+            (166, 7),
+            *[(number, 1) for number in range(167, 180)],
+        ]
 
     in_time(tmp_path, monkeypatch, play)
 
