@@ -22,6 +22,9 @@ from p2pchat.sanitize import clean_line
 
 _GROUP = Arg("CHAT", "a group: its id, a unique prefix of it, or its name")
 _MEMBER = Arg("M", "a member: their id, a unique prefix of it, or their name in `p2pchat group members CHAT`")
+_MEMBERS = Arg(
+    "M", "members: their ids, unique prefixes of them, or their names in `p2pchat group members CHAT`", each=True
+)
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
 _REQUEST = Arg("ID", "a request: its id or a unique prefix of it")
 _CONTACTS = "your contacts: their ids, unique prefixes of them, or their names"
@@ -145,8 +148,10 @@ def ban(context: Context, args: Namespace) -> int:
 
 
 def _remove(context: Context, args: Namespace, *, ban: bool) -> int:
-    words = f"{args.m} is {'banned' if ban else 'removed'}."
-    code = answers.say(context, words, "remove_member", chat=args.chat, member=args.m, ban=ban, reason=args.reason)
+    first, *others = args.m
+    words = f"{', '.join(args.m)} {'are' if others else 'is'} {'banned' if ban else 'removed'}."
+    names = {"member": first, "others": others}
+    code = answers.say(context, words, "remove_member", chat=args.chat, **names, ban=ban, reason=args.reason)
     if not context.out.json:
         context.out.note(_SEEN.format(chat=args.chat))
     return code
@@ -400,19 +405,20 @@ _ACTIONS = (
     ),
     Verb(
         "group remove",
-        "remove a member whose role is below yours",
+        "remove members whose role is below yours",
         remove,
-        (_GROUP, _MEMBER),
+        (_GROUP, _MEMBERS),
         (_REASON,),
         "They are removed for everyone who has seen it, and whoever has writes nothing more that they can read. They "
-        "keep what they have. `p2pchat group log CHAT` shows how many have seen it.",
+        "keep what they have. `p2pchat group log CHAT` shows how many have seen it. Several are removed in one change, "
+        "or none of them.",
         "p2pchat group remove friends dave --reason spam",
     ),
     Verb(
         "group ban",
-        "remove a member who is not to come back",
+        "remove members who are not to come back",
         ban,
-        (_GROUP, _MEMBER),
+        (_GROUP, _MEMBERS),
         (_REASON,),
         "All members see that it was a ban. A person with a new profile is somebody new to a group.",
         "p2pchat group ban friends dave --reason spam",

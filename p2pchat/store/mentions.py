@@ -9,12 +9,17 @@ from p2pchat.core.ids import MemberId
 from p2pchat.store.database import Database
 
 
-def put(db: Database, message: int, mentions: Collection[MentionedMember]) -> None:
-    """Note whom a message mentions now, by its pk; what was noted before is gone."""
-    db.execute("DELETE FROM mentions WHERE message = ?", (message,))
+def add(db: Database, message: int, mentions: Collection[MentionedMember]) -> None:
+    """Note whom a message that is new here mentions, by its pk."""
     if mentions:
         sql = "INSERT OR IGNORE INTO mentions (message, member, words) VALUES (?, ?, ?)"
         db.executemany(sql, [(message, each.member, each.words) for each in mentions])
+
+
+def put(db: Database, message: int, mentions: Collection[MentionedMember]) -> None:
+    """Note whom a message mentions now, by its pk; what was noted before is gone."""
+    db.execute("DELETE FROM mentions WHERE message = ?", (message,))
+    add(db, message, mentions)
 
 
 def of(db: Database, messages: Collection[int]) -> Mapping[int, tuple[MentionedMember, ...]]:

@@ -27,12 +27,17 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
     (
         ["remove", "friends", "bob"],
         "remove_member",
-        {"chat": "friends", "member": "bob", "ban": False, "reason": ""},
+        {"chat": "friends", "member": "bob", "ban": False, "reason": "", "others": []},
     ),
     (
         ["ban", "friends", "bob", "--reason", "spam"],
         "remove_member",
-        {"chat": "friends", "member": "bob", "ban": True, "reason": "spam"},
+        {"chat": "friends", "member": "bob", "ban": True, "reason": "spam", "others": []},
+    ),
+    (
+        ["remove", "friends", "bob", "carol", "dave"],
+        "remove_member",
+        {"chat": "friends", "member": "bob", "ban": False, "reason": "", "others": ["carol", "dave"]},
     ),
     (["role", "friends", "bob", "admin"], "set_role", {"chat": "friends", "member": "bob", "role": "admin"}),
     (

@@ -1,4 +1,6 @@
-"""Real relays and real nodes: a channel that is written, followed, mirrored by two relays, and refused by one."""
+"""Real relays and real nodes: a channel that is written, followed, mirrored by two relays, and refused by one; and one
+that moves, is talked about, and outlives all relays of its owner.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from p2pchat.relay.folder import Folder
-from tests.support.persons import Relay, gathered, people, relays
-from tests.support.processes import Place
+from tests.support.persons import Person, Relay, gathered, people, relays
+from tests.support.processes import PATIENCE, Place
 from tests.support.steps import failed, until
 
 
@@ -62,3 +64,79 @@ def test_a_channel_reaches_who_was_away_by_the_relay_that_is_left(here: Place) -
     carol.start()
     carol.hears("news", "good morning", "at noon", "in the evening")
     until(lambda: carol.call("channel", chat="news")["problem"] == "")
+
+
+def shows(person: Person, *texts: str) -> bool:
+    """Whether somebody sees exactly these posts now, a withdrawn one without a text."""
+    return [one["text"] for one in person.call("log", chat="news")] == list(texts)
+
+
+def test_a_channel_moves_is_talked_about_and_outlives_the_relays_of_its_owner(here: Place) -> None:
+    first, second, third = relays(here, "first", "second", "third")
+    alice, bob, carol, dan = people(here, "alice", "bob", "carol", "dan")
+    alice.start()
+    alice.use(first, third)  # a node dials no loopback address that others name
+    alice.call("create_channel", name="news")
+    alice.call("channel_relays", chat="news", remove=third.address)
+    link = alice.call("channel_invite", chat="news")["text"]
+    ids = [alice.say("news", text)["id"] for text in ("one", "two", "three")]
+    bob.start()
+    bob.use(first, second, third)
+    carol.start()
+    carol.use(first, third)
+    for reader in (bob, carol):
+        reader.call("add", invite=link)
+        reader.hears("news", "one", "two", "three")
+
+    # What the owner says later about a post reaches the readers, also at their own relays.
+    assert bob.call("channel_mirror", chat="news", mirrors=True)["mirrors"]
+    alice.call("edit", id=ids[0], text="first")
+    alice.call("delete", id=ids[1], for_both=True)
+    for person in (alice, bob, carol):
+        until(lambda person=person: shows(person, "first", "", "three"))  # type: ignore[misc]
+    edited, withdrawn, _ = bob.call("log", chat="news")
+    assert edited["edited_at"] is not None
+    assert withdrawn["deleted"]
+
+    # Readers join the group that talks about it by the invite in the channel.
+    group = alice.call("create_group", name="talk")["id"]
+    alice.call("channel_comments", chat="news", group=group)
+    until(lambda: bob.call("channel_comments", chat="news")["comments"] is not None)
+    linked = bob.call("channel_comments", chat="news")["comments"]
+    assert (linked["name"], linked["chat"]) == ("talk", None)
+    bob.call("add", invite=linked["text"], words="I read it every day", timeout=PATIENCE)
+    until(lambda: bool(alice.call("group_requests", chat=group)))
+    (request,) = alice.call("group_requests", chat=group)
+    assert (request["name"], request["words"]) == ("bob", "I read it every day")
+    alice.call("answer_request", chat=group, id=request["id"], accept=True)
+    until(lambda: bob.call("channel_comments", chat="news")["comments"]["chat"] is not None)
+    talk = bob.call("channel_comments", chat="news")["comments"]["chat"]
+    bob.say(talk, "what about the second one?", wait="saved")
+    until(lambda: "what about the second one?" in alice.texts(group))
+    alice.say(group, "it was wrong", wait="saved")
+    until(lambda: "it was wrong" in bob.texts(talk))
+
+    # The owner moves: whoever was away finds the new relay at the old one.
+    carol.end()
+    alice.call("channel_relays", chat="news", add=third.address)
+    moved = alice.call("channel_relays", chat="news", remove=first.address)
+    assert moved["relays"] == [third.address]
+    until(lambda: not alice.call("channel_relays", chat="news")["leaving"])
+    alice.say("news", "four")
+    carol.start()
+    until(lambda: shows(carol, "first", "", "three", "four"))
+    assert carol.call("channel_relays", chat="news")["relays"] == [third.address]
+
+    # All relays of the owner end: who has the link that a reader passes on reads everything.
+    until(lambda: shows(bob, "first", "", "three", "four"))
+    until(lambda: mirrored(second) == 6)
+    passed_on = bob.call("channel_invite", chat="news")["text"]
+    alice.end()
+    for relay in (first, third):
+        relay.end(signal.SIGKILL)
+    dan.start()
+    dan.use(second)
+    dan.call("add", invite=passed_on)
+    until(lambda: shows(dan, "first", "three", "four"))
+    assert {second.address, third.address} <= set(dan.call("channel_relays", chat="news")["relays"])
+    assert dan.call("channel", chat="news")["problem"] == ""

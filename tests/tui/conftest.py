@@ -25,18 +25,21 @@ from tests.tui.pictures import take
 __all__ = ["opened", "run", "until"]
 
 
+TOLD = (
+    *("NO_COLOR", "COLORTERM", "TERM", "TERM_PROGRAM", "VTE_VERSION", "TMUX", "STY"),
+    *("TEXTUAL_THEME", "TEXTUAL_ANIMATIONS", "P2PCHAT_REDUCED_MOTION", "LC_ALL", "LC_CTYPE", "LANG"),
+    *("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"),
+)
+"""What the environment says of a terminal and of its user."""
+
+
 @pytest.fixture(autouse=True)
-def utc() -> Iterator[None]:
-    """Everybody's clock shows the same, wherever the tests run."""
-    with in_zone("UTC"):
+def anywhere() -> Iterator[None]:
+    """Everybody's clock shows the same, and the terminal can show everything, wherever the tests run."""
+    with in_zone("UTC"), pytest.MonkeyPatch.context() as patch:
+        for name in TOLD:
+            patch.delenv(name, raising=False)
         yield
-
-
-@pytest.fixture
-def all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The terminal of a test shows all colours."""
-    for name in ("NO_COLOR", "COLORTERM", "TERM"):
-        monkeypatch.delenv(name, raising=False)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:

@@ -31,8 +31,6 @@ from tests.tui.hostile import TEXTS
 from tests.tui.pictures import take
 from tests.tui.test_remarks import click_on
 
-pytestmark = pytest.mark.usefixtures("all_colours")
-
 Steps = Callable[[ChatApp, "Pilot[Any]", FakeNode, str], Coroutine[Any, Any, None]]
 
 

@@ -23,8 +23,6 @@ from tests.tui.fakes import FakeNode
 from tests.tui.pictures import take
 from tests.tui.test_files import asks, with_bob
 
-pytestmark = pytest.mark.usefixtures("all_colours")
-
 ANSWER = "\x1b_Gi=31;OK\x1b\\"
 
 

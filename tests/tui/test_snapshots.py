@@ -36,12 +36,10 @@ PLAIN = ("talk", "selected", "list", "contact-latin", "unlock")
 
 
 @pytest.fixture(autouse=True)
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of this terminal counts, and no cursor blinks: it may take a while."""
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cursor blinks: it may take a while."""
     monkeypatch.setattr(Input, "_toggle_cursor", lambda _: None)
     monkeypatch.setattr(TextArea, "_toggle_cursor_blink_visible", lambda _: None)
-    for name in ("NO_COLOR", "TEXTUAL_THEME", "COLORTERM", "TERM", "TERM_PROGRAM", "TMUX"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def looks(name: str, size: tuple[int, int]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -74,6 +75,36 @@ def test_an_owner_moves_a_channel_and_its_readers_follow(tmp_path: Path) -> None
             assert await _mirrored_at(carol, south)
             new = (await alice.call("channel_invite", chat="news"))["text"]
             assert [way.peer for way in decode_link(from_text(new)).ways] == [south.host.peer]
+
+    run_world(tmp_path, main)
+
+
+def test_the_relay_of_who_passed_a_link_on_stays_and_those_of_an_older_link_go(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south", "west") as (north, south, west):
+            alice, link = await founded(world, [north])
+            await alice.call("send", chat="news", text="one", wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("relays", add=west.line)
+            await bob.call("add", invite=link)
+            await bob.call("channel_mirror", chat="news", mirrors=True)
+            await alice.call("channel_relays", chat="news", add=south.line)
+            await alice.call("channel_relays", chat="news", remove=north.line)
+            await until(partial(_mirrored_at, bob, south), 3600)
+            passed_on = (await bob.call("channel_invite", chat="news"))["text"]
+            await until(partial(_at, west, 1), 60)
+            south.vanish()
+            carol, dan = await world.start("carol"), await world.start("dan")
+            await carol.call("add", invite=passed_on)
+            await dan.call("add", invite=link)
+            await until(partial(_mirrored_at, carol, south, west), 3600)
+            await until(partial(_mirrored_at, dan, south), 3600)
+            await until(reads(carol, "one"), 60)
+            south.come_back()
+            await alice.call("channel_relays", chat="news", add=north.line)
+            await alice.call("channel_relays", chat="news", remove=south.line)
+            await until(partial(_mirrored_at, carol, north, west), 3600)
+            await until(partial(_mirrored_at, dan, north), 3600)
 
     run_world(tmp_path, main)
 
@@ -225,6 +256,37 @@ def _run(relay: Mirror) -> tuple[int, int]:
     """The first post of the only channel at a relay, and the one behind its last."""
     ((first, behind),) = relay.at.store._db.execute("SELECT first, next FROM feeds")
     return first, behind
+
+
+def test_a_relay_of_ours_begins_with_the_whole_page_though_it_is_reached_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as (north, south):
+            alice, link = await founded(world, [north])
+            for number in range(3):
+                await alice.call("send", chat="news", text=f"{number}", wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("relays", add=south.line)
+            await bob.call("add", invite=link)
+            await until(reads(bob, "0", "1", "2"), 60)
+            feeds = bob.engine.net.mailboxes.feeds
+            opened = feeds.open
+
+            @asynccontextmanager
+            async def slowly(relay: Relay) -> AsyncIterator[FeedStream]:
+                if relay.peer == north.host.peer:
+                    await trio.sleep(10)
+                async with opened(relay) as stream:
+                    yield stream
+
+            monkeypatch.setattr(feeds, "open", slowly)
+            await bob.call("channel_mirror", chat="news", mirrors=True)
+            await alice.call("send", chat="news", text="3", wait="stored", timeout=60)
+            await until(reads(bob, "0", "1", "2", "3"), 60)
+            await until(partial(_at, south, 4), 60)
+
+    run_world(tmp_path, main)
 
 
 def test_where_nobody_has_what_is_between_that_is_said_until_the_relay_would_keep_none_of_it(
@@ -430,7 +492,7 @@ def test_a_follower_who_hands_on_a_channel_later_keeps_what_was_said_and_nothing
 
             await bob.call("relays", add=south.line)
             await bob.call("channel_mirror", chat="news", mirrors=True)
-            await until(partial(_at, south, 3), 60)  # from the one that was withdrawn on
+            await until(partial(_at, south, 5), 60)  # also those before the one that was withdrawn
             kept = db.query("SELECT seq FROM channel_posts WHERE body IS NOT NULL ORDER BY seq")
             assert [seq for (seq,) in kept] == [0, 2, 3, 4]
             assert b"two" not in b"".join(post for (post,) in south.at.store._db.execute("SELECT post FROM posts"))

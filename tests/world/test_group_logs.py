@@ -263,17 +263,17 @@ def test_what_could_not_be_saved_is_not_counted_as_read(tmp_path: Path, monkeypa
     async def main(world: World) -> None:
         (alice, bob, carol, *_), _ = await found(world, 1)
         await alice.stop()
-        take, cursors = receive.take, "SELECT cursor FROM group_logs ORDER BY pk"
+        take_all, cursors = receive.take_all, "SELECT cursor FROM group_logs ORDER BY pk"
         before, tried = carol.db.query(cursors), list[object]()
 
         def fail(tx: Transaction, *more: object) -> None:
             if tx.db is carol.db:
                 tried.append(tx)
                 raise DiskFull
-            take(tx, *more)  # type: ignore[arg-type]
+            take_all(tx, *more)  # type: ignore[arg-type]
 
         with monkeypatch.context() as patched:
-            patched.setattr(receive, "take", fail)
+            patched.setattr(receive, "take_all", fail)
             await bob.call("send", chat="town", text="in spite of it")
             await until(lambda: _is(bool(tried)))
             assert carol.db.query(cursors) == before

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pchat.core.groups import events
 from p2pchat.core.ids import ChatId, ContactId
-from p2pchat.errors import NotNow
+from p2pchat.errors import NoSuchMember, NotNow, UsageError
 from p2pchat.store.database import Database
 from p2pchat.store.groups import members as store_members
 from tests.support.group_worlds import found, has_members, reads, said, talk
@@ -38,6 +39,34 @@ def test_three_people_found_a_group_and_talk(tmp_path: Path) -> None:
         assert "you" in notices[0]
         assert {one["from"] for one in log} == {"me", "alice", "carol"}
         assert {one["member"]["name"] for one in log if not one["mine"]} == {"alice", "carol"}
+
+    run_world(tmp_path, main)
+
+
+def test_several_are_removed_in_one_change_or_none_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol, dave = await found(world, "alice", "bob", "carol", "dave")
+        for wrong in (["carol", "nobody"], ["carol", "alice"]):
+            with pytest.raises((NoSuchMember, UsageError)):
+                await alice.call("remove_member", chat="hikers", member="bob", others=wrong)
+        with monkeypatch.context() as patched:
+            patched.setattr(events, "MAX_REMOVED", 2)
+            with pytest.raises(UsageError, match="At most 2 members"):
+                await alice.call("remove_member", chat="hikers", member="bob", others=["carol", "dave"])
+        assert (await alice.call("group", chat="hikers"))["members"] == 4
+        await alice.call("remove_member", chat="hikers", member="bob", others=["carol", "bob"], reason="spam")
+        await has_members(dave, "hikers", 2)
+        await alice.call("send", chat="hikers", text="the two of us")
+        await reads(dave, "hikers", "the two of us")
+        removals = [one for one in await dave.call("group_log", chat="hikers") if one["op"] == "remove"]
+        (text,) = [one["text"] for one in removals]
+        assert text.startswith(("alice removed bob and carol: spam", "alice removed carol and bob: spam"))
+        for node in (bob, carol):
+
+            async def is_out(node: WorldNode = node) -> bool:
+                return (await node.call("group", chat="hikers"))["role"] is None
+
+            await until(is_out)
 
     run_world(tmp_path, main)
 

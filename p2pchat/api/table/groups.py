@@ -57,6 +57,13 @@ METHODS: Final[tuple[Method, ...]] = (
             _MEMBER,
             Param("ban", "flag", "They are not to come back.", default=False),
             Param("reason", "text", "A reason for all members to see, at most 256 bytes of UTF-8.", default=""),
+            Param(
+                "others",
+                "texts",
+                "More members, named as `member`: at most 256 together are removed in one change, with new keys once, "
+                "or none of them.",
+                default=None,
+            ),
         ),
     ),
     Method(

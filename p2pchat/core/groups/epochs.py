@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 from p2pchat.core import primitives as prim
@@ -45,7 +46,7 @@ first that were sent under for the shortest time, so that a flood of epochs take
 """
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class EpochSecrets:
     """What is kept of an epoch besides its sender chains; all have 32 bytes.
 
@@ -58,7 +59,7 @@ class EpochSecrets:
     exporter: bytes
     topic: bytes
 
-    @property
+    @cached_property
     def tag(self) -> bytes:
         """The first 8 bytes of every item of the epoch."""
         return prim.hmac_sha256(self.topic, b"tag")[:8]

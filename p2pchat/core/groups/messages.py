@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from p2pchat.core import primitives as prim
@@ -36,7 +37,7 @@ class SeenMessage(NamedTuple):
     head: bytes
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class GroupMessage:
     """A signed message. number: in the member's chain of the epoch. log_heads: the newest events of the membership log
     that the author knew, at most 8. seen: the newest messages of others that the author had seen, at most 4. content:
@@ -52,12 +53,12 @@ class GroupMessage:
     content: bytes
     signature: bytes
 
-    @property
+    @cached_property
     def signed(self) -> bytes:
         """The bytes that the signature is over."""
         return _signed(self.group, self.epoch, self.member, self.number, self.log_heads, self.seen, self.content)
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """The 32 bytes that name the message to all members. Two of one member, epoch and number prove that its author
         has told members different things.

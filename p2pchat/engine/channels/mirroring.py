@@ -29,7 +29,9 @@ KEPT_BODIES = frames.MAX_WANTED
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What is known of a feed that is handed on. first: of the posts whose bodies are here, without a gap."""
+    """What is known of a feed that is handed on. first: of the posts whose bodies are here, without a gap, but for
+    those that were deleted or withdrawn.
+    """
 
     count: int
     first: int
@@ -118,7 +120,7 @@ def handed(db: Database, row: ChannelRow, name: FeedName) -> Handed | None:
     page = store_channels.page(db, row.chat, name, max(feed.first, feed.count - KEPT_BODIES), KEPT_BODIES)
     first = feed.count
     for post in reversed(page):
-        if post.body is None or post.header.seq != first - 1:
+        if post.header.seq != first - 1 or (post.body is None and _may_keep(db, row, post)):
             break
         first = post.header.seq
     return Handed(feed.count, first, feed.head)

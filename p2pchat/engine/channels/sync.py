@@ -62,9 +62,9 @@ class _Mirrored:
 
     handing: our relays at which we put what others write; handed: set when there is something for them. wanted: set
     when there is something of ours to put. unput: relays that have not got what was written last. away: relays that are
-    not reached. lacking: by feed, relays that have not got its next post. problems: what is wrong with each relay.
-    intakes: what each may still bring. again: whether it was read a moment ago, with other writers. streams: to the
-    relays that are reached.
+    not reached. read: those from which everything was read, on the stream that is there. lacking: by feed, relays that
+    have not got its next post. problems: what is wrong with each relay. intakes: what each may still bring. again:
+    whether it was read a moment ago, with other writers. streams: to the relays that are reached.
     """
 
     row: ChannelRow
@@ -75,6 +75,7 @@ class _Mirrored:
     handed: dict[PeerKey, Wakeup] = field(default_factory=dict)
     unput: set[PeerKey] = field(default_factory=set)
     away: set[PeerKey] = field(default_factory=set)
+    read: set[PeerKey] = field(default_factory=set)
     lacking: dict[FeedName, set[PeerKey]] = field(default_factory=dict)
     problems: dict[PeerKey, str] = field(default_factory=dict)
     intakes: dict[PeerKey, Intake] = field(default_factory=dict)
@@ -85,6 +86,16 @@ class _Mirrored:
     def kept(self) -> KeptChannel:
         """The channel as it was when its tasks began."""
         return KeptChannel(self.row, self.feeds, self.handing)
+
+    @property
+    def may_bring_more(self) -> bool:
+        """Whether a relay of the channel is neither read nor known to be away yet."""
+        return any(way.peer not in self.read | self.away for way in self.row.relays)
+
+    def hand_on(self) -> None:
+        """Look again at what there is to hand on."""
+        for wakeup in self.handed.values():
+            wakeup.set()
 
     def takes(self, relay: PeerKey, head: FeedHead | None, posts: Sequence[Post]) -> bool:
         """Return whether this relay may bring so much now."""
@@ -136,8 +147,7 @@ class ChannelSync:
                     wakeup.set()
         for chat in (*effects.channels_written, *effects.channels_to_hand_on):
             if (mirrored := self._channels.get(chat)) is not None:
-                for wakeup in mirrored.handed.values():
-                    wakeup.set()
+                mirrored.hand_on()
 
     async def run(self) -> None:
         """Keep a task for each relay of each channel until cancelled."""
@@ -220,6 +230,9 @@ class ChannelSync:
                 if isinstance(error, Refused):
                     pause = HOUR_SECONDS if isinstance(error, _Enough) else REFUSED_WAIT
             mirrored.streams.pop(relay.peer, None)
+            mirrored.read.discard(relay.peer)
+            if relay.peer not in mirrored.away and relay not in mirrored.handing:
+                mirrored.hand_on()  # without what it might have brought
             mirrored.away.add(relay.peer)
             wakeup = (mirrored.handed if relay in mirrored.handing else mirrored.wanted)[relay.peer]
             with trio.move_on_after(backoff.pause() if math.isnan(pause) else pause):
@@ -233,9 +246,9 @@ class ChannelSync:
         mirrored.problems.pop(relay.peer, None)
         backoff.reset()
         hands_on = relay in mirrored.handing
-        if not hands_on:  # it may have what is to be handed on
-            for wakeup in mirrored.handed.values():
-                wakeup.set()
+        if not hands_on:
+            mirrored.read.add(relay.peer)
+            mirrored.hand_on()  # it may have what was missing for that
         if not hands_on and not await self._committer.read(stored.is_written, mirrored.row):
             await self._follow(mirrored, relay, stream)
         failure: P2PChatError | None = None
@@ -420,7 +433,7 @@ class ChannelSync:
 
     async def _hand_on_feed(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream, name: FeedName) -> None:
         """Put the posts of a feed that a relay has not got, and the head. A relay with none of them begins with those
-        whose bodies are here.
+        whose bodies are here, once the relays of the channel have brought what is missing: it takes none before.
         """
         known = await self._committer.read(mirroring.handed, mirrored.row, name)
         if known is None or known.head is None:
@@ -430,6 +443,9 @@ class ChannelSync:
             raise Refused("it does not mirror this channel")
         if answer.code != frames.DONE:
             raise LinkLost("the relay has no time for us")
+        waits = not answer.next and mirrored.may_bring_more
+        if waits and await self._committer.read(mirroring.lacking, mirrored.row, name) is not None:
+            return
         start = answer.next or known.first
         if start < known.first:
             start = await self._put_between(mirrored, stream, name, start, known.first)

@@ -48,7 +48,7 @@ def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> M
     if saved is not None and ends:  # a quote that came before it would outlive it
         remarks.unquote(tx.db, row.chat, row.id)
     if saved is not None and contact.group is not None and isinstance(content.payload, Text):
-        store_mentions.put(tx.db, saved.pk, content.payload.mentions)
+        store_mentions.add(tx.db, saved.pk, content.payload.mentions)
     return saved
 
 

@@ -6,6 +6,8 @@ Everybody applies them to what arrives, and our own node before it sends. No ser
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from p2pchat.core.codec import decode, encode
@@ -49,10 +51,15 @@ def pack_settings(settings: Mapping[str, Any]) -> bytes:
     return encode([[key, value] for key, value in sorted(settings.items())])
 
 
-def settings_of(row: GroupRow) -> dict[str, Any]:
+def settings_of(row: GroupRow) -> Mapping[str, Any]:
     """Return the settings of a group's newest state."""
+    return _read_settings(row.settings)
+
+
+@lru_cache(maxsize=8)  # each message of a group asks for them
+def _read_settings(packed: bytes) -> Mapping[str, Any]:
     try:
-        return dict(decode(row.settings, MAX_SETTINGS_BYTES))
+        return MappingProxyType(dict(decode(packed, MAX_SETTINGS_BYTES)))
     except CannotOpen:
         return {}
 

@@ -2,6 +2,7 @@
 
 settle     at the end of each transaction: what came, and what is to be sent
 receive    opens an item: a message, an event, or a part of one
+item_batch what taking items needs, read and written for many of them together
 adopting   what an event changes: members, settings, epochs
 history    the membership logs, as values
 changes    what we change: founding, adding, removing, roles, settings, leaving

@@ -12,7 +12,7 @@ from p2pchat.core.contents import GroupItem, GroupWant
 from p2pchat.core.contents.group_item import MAX_KNOWN
 from p2pchat.core.contents.group_want import MAX_WANTED, MessagePlace
 from p2pchat.core.groups import items
-from p2pchat.core.groups.chains import COPY_JUMP, MAX_JUMP
+from p2pchat.core.groups.chains import COPY_JUMP, MAX_JUMP, Chain
 from p2pchat.core.groups.items import MessageItem
 from p2pchat.core.groups.messages import SeenMessage
 from p2pchat.core.ids import ChatId, ContactId, MemberId, sender_of
@@ -61,9 +61,10 @@ def skipped(tx: Transaction, row: GroupRow, epoch: EpochRow, member: MemberId, m
             _note(tx, row.chat, epoch.pk, member, number, None)
 
 
-def named(tx: Transaction, row: GroupRow, epoch: int, seen: SeenMessage, by: MemberId) -> None:
-    """Note that a message is missing that a member names, if it can be one that we have not read. epoch: its pk."""
-    chain = store_epochs.chain(tx.db, epoch, seen.member)
+def named(tx: Transaction, row: GroupRow, epoch: int, seen: SeenMessage, by: MemberId, chain: Chain | None) -> None:
+    """Note that a message is missing that a member names, if it can be one that we have not read. epoch: its pk. chain:
+    of its author.
+    """
     if chain is None or seen.number - chain.next >= MAX_JUMP:
         return
     if seen.number < chain.next and store_epochs.skipped(tx.db, epoch, seen.member, seen.number) is None:

@@ -46,7 +46,7 @@ MAX_ASKED = 3
 """Members who are asked for a missing message while all logs are read for it too; about an hour."""
 KEEP_HOURS = 14 * 24
 """How long an item is to be kept, if the relay does not keep it for less."""
-ITEMS_AT_ONCE = 128
+ITEMS_AT_ONCE = 256
 """Items that are taken in one transaction,"""
 PUT_AT_ONCE = 32
 """and that are put with one call."""
@@ -133,7 +133,7 @@ def _of_group(
             keys = log_keys(epochs[row.epoch].topic, row.relay, row.admin, admin_seed)
         place = LogPlace(row.pk, row.epoch, epochs[row.epoch].id, relay, keys, row.cursor, True, row.pk in waiting)
         by_epoch.setdefault(row.epoch, []).append(place)
-    if all_read or store_members.count(db, group.chat) <= MAX_READ_ALL:
+    if all_read or store_members.count(db, group.chat, MAX_READ_ALL + 1) <= MAX_READ_ALL:
         return [place for of_epoch in by_epoch.values() for place in of_epoch]
     places = list[LogPlace]()
     for pk, of_epoch in by_epoch.items():

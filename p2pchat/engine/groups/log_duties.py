@@ -23,7 +23,7 @@ from p2pchat.core.ids import ChatId, MessageId
 from p2pchat.engine.delivery import states
 from p2pchat.engine.groups import changes, duties, history, logs, receive
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import CannotOpen, NotNow
+from p2pchat.errors import NotNow
 from p2pchat.store import relays as store_relays
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
@@ -57,11 +57,10 @@ def came(tx: Transaction, pk: int, sealed: Sequence[bytes], upto: int) -> None:
     if log is None or epoch is None or not epoch.header:
         return
     store_logs.read_upto(tx.db, pk, upto)
-    for item in sealed:
-        row = store_groups.get(tx.db, log.chat)
-        with suppress(CannotOpen):
-            if row is not None and items.tag_of(item) == epoch.tag:
-                receive.take(tx, row, item, Route.MAILBOX, None)
+    row = store_groups.get(tx.db, log.chat)
+    fitting = [item for item in sealed if len(item) in items.SIZES and item.startswith(epoch.tag)]
+    if row is not None and fitting:
+        receive.take_all(tx, row, fitting, Route.MAILBOX)
 
 
 def placed(tx: Transaction, pk: int, results: Sequence[tuple[int, MessageId | None, int]]) -> None:

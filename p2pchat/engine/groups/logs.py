@@ -48,7 +48,7 @@ class GroupWay(Enum):
 
 def way_of(tx: Transaction, row: GroupRow, settings: Mapping[str, Any]) -> GroupWay:
     """Return how a group with these settings is carried now."""
-    members = store_members.count(tx.db, row.chat)
+    members = store_members.count(tx.db, row.chat, max(pairwise.MAX_PAIRWISE, MAX_BOTH) + 1)
     if members <= pairwise.MAX_PAIRWISE or LOGS.read(settings) is None:
         return GroupWay.CONTACTS
     return GroupWay.BOTH if members <= MAX_BOTH else GroupWay.LOGS

@@ -158,6 +158,6 @@ def _show(tx: Transaction, row: GroupRow, author: MemberId, content: Content) ->
     )
     saved, partner = visible.insert_row(tx, message), partners.of(tx.db, row.chat)
     if saved is not None and isinstance(content.payload, Text):
-        store_mentions.put(tx.db, saved.pk, content.payload.mentions)
+        store_mentions.add(tx.db, saved.pk, content.payload.mentions)
     if saved is not None and partner is not None:
         visible.show(tx, partner, saved)

@@ -8,27 +8,28 @@ proves its author by a signature, an event its right by the log. What cannot be 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from p2pchat.core.content import decode_content
+from p2pchat.core.contents import GroupMeet
 from p2pchat.core.delivery import Route
 from p2pchat.core.groups import chains, events, items, messages
 from p2pchat.core.groups.events import GroupEvent
 from p2pchat.core.groups.items import Item, MessageItem, PartItem
-from p2pchat.core.ids import ChatId, MemberId, sender_of
+from p2pchat.core.ids import ChatId, ItemId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
 from p2pchat.engine.groups import adopting, carriage, gaps, history, past, siblings, transcript
 from p2pchat.engine.groups.adopting import EventOutcome
+from p2pchat.engine.groups.item_batch import ItemBatch
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
-from p2pchat.store import partners
 from p2pchat.store.contacts import ContactState
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
-from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.items import NOBODY, WaitingItem
@@ -63,79 +64,128 @@ def take(
     """Handle an item that came. known: members who have it, as whoever brought it says; None: it is where all find
     it. by: the member who brought it, `NOBODY` for one whom we do not know.
     """
-    if _take(tx, row, sealed, route, known, by):
-        take_waiting(tx, row.chat, route)
+    with ItemBatch(tx, row) as batch:
+        if _take(batch, items.item_id(sealed), sealed, route, known, by):
+            _take_waiting(batch, route)
+
+
+def take_all(tx: Transaction, row: GroupRow, sealed: Sequence[bytes], route: Route) -> None:
+    """Handle items that came together from where all find them."""
+    came = [(items.item_id(item), item) for item in sealed]
+    with ItemBatch(tx, row, [id for id, _ in came]) as batch:
+        opened = _open_all(batch, came)
+        for id, item in came:
+            if _take(batch, id, item, route, None, NOBODY, opened.get(id)):
+                _take_waiting(batch, route)
 
 
 def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
     """Try what waits in a group, until nothing more comes of it."""
+    row = store_groups.get(tx.db, chat)
+    if row is not None:
+        with ItemBatch(tx, row) as batch:
+            _take_waiting(batch, route)
+
+
+def _open_all(batch: ItemBatch, came: Sequence[tuple[ItemId, bytes]]) -> dict[ItemId, Item]:
+    """Open what was not seen and can be opened, and have what its messages need read for all of them at once."""
+    opened, authors = dict[ItemId, Item](), dict[int, tuple[EpochRow, dict[MemberId, None]]]()
+    for id, sealed in came:
+        epoch = None if batch.was_seen(id) else batch.epoch(sealed[: items.TAG_BYTES])
+        if epoch is None:
+            continue
+        try:
+            item = opened[id] = items.open_item(sealed, epoch.id, batch.secrets(epoch))
+        except CannotOpen:
+            continue
+        if isinstance(item, MessageItem):
+            authors.setdefault(epoch.pk, (epoch, {}))[1][item.member] = None
+    for epoch, members in authors.values():
+        batch.expect(epoch, members)
+    return opened
+
+
+def _take_waiting(batch: ItemBatch, route: Route) -> None:
     again = True
-    while again:
+    while again and batch.row is not None:
         again = False
-        for waiting in store_items.waiting(tx.db, chat):
-            row = store_groups.get(tx.db, chat)
-            if row is None:
+        chat = batch.row.chat
+        for waiting in store_items.waiting(batch.tx.db, chat):
+            if batch.row is None:
                 return
-            if waiting.epoch is None and not store_epochs.with_tag(tx.db, chat, waiting.item[: items.TAG_BYTES]):
+            if waiting.epoch is None and batch.epoch(waiting.item[: items.TAG_BYTES]) is None:
                 continue
-            store_items.waits_no_more(tx.db, chat, waiting.id)
+            store_items.waits_no_more(batch.tx.db, chat, waiting.id)
             if waiting.epoch is None:
-                again |= _take(tx, row, waiting.item, route, carriage.NOBODY_ELSE, waiting.member)
-            elif (epoch := store_epochs.by_pk(tx.db, waiting.epoch)) is not None:
-                again |= _open(tx, row, epoch, waiting, route)
+                again |= _take(batch, ItemId(waiting.id), waiting.item, route, carriage.NOBODY_ELSE, waiting.member)
+            elif (epoch := store_epochs.by_pk(batch.tx.db, waiting.epoch)) is not None:
+                again |= _open(batch, epoch, waiting, route)
 
 
 def _take(
-    tx: Transaction, row: GroupRow, sealed: bytes, route: Route, known: frozenset[MemberId] | None, by: MemberId
+    batch: ItemBatch,
+    id: ItemId,
+    sealed: bytes,
+    route: Route,
+    known: frozenset[MemberId] | None,
+    by: MemberId,
+    opened: Item | None = None,
 ) -> bool:
-    """Handle one item; return whether something may be opened now that could not be before."""
-    name = items.item_id(sealed)
-    if store_items.was_seen(tx.db, row.chat, name):
+    """Handle one item; return whether something may be opened now that could not be before. opened: what is in it, if
+    it was opened already.
+    """
+    tx, row = batch.tx, batch.row
+    if row is None or batch.was_seen(id):
         return False
     try:
-        found = store_epochs.with_tag(tx.db, row.chat, items.tag_of(sealed))
+        epoch = batch.epoch(items.tag_of(sealed))
     except CannotOpen:
         return False
-    if not found:
-        store_items.wait(tx.db, row.chat, name, sealed, tx.now, by)
+    if epoch is None:
+        store_items.wait(tx.db, row.chat, id, sealed, tx.now, by)
+        return False
+    if not epoch.header:  # of a group that we have left, perhaps by what came just before
         return False
     try:
-        item = items.open_item(sealed, found[0].id, carriage.secrets_of(found[0]))
+        item = items.open_item(sealed, epoch.id, batch.secrets(epoch)) if opened is None else opened
     except CannotOpen:  # no member has sealed it; who brings such can make any number, so they are not noted
         return False
-    store_items.see(tx.db, row.chat, name, None, tx.now)
+    batch.see(id)
     try:
-        outcome = _apply(tx, row, found[0], item, route)
+        outcome = _apply(batch, row, epoch, item, route)
     except CannotOpen:
         outcome = ItemOutcome.DROPPED
     if outcome is ItemOutcome.DROPPED:
         log.debug("an item of a group was dropped")
         return False
-    now = store_groups.get(tx.db, row.chat)
+    now = batch.row
     if (
         now is not None and known is not None and not _was_removed(tx, now)
     ):  # those who have what it waits for can use it at once
-        carriage.pass_on(tx, now, found[0], sealed, known)
+        carriage.pass_on(tx, now, epoch, sealed, known)
     return outcome is ItemOutcome.NEW
 
 
-def _open(tx: Transaction, row: GroupRow, epoch: EpochRow, waiting: WaitingItem, route: Route) -> bool:
+def _open(batch: ItemBatch, epoch: EpochRow, waiting: WaitingItem, route: Route) -> bool:
     """Handle what was open already, and waited; return as `_take`."""
+    assert batch.row is not None
     try:
-        return _apply(tx, row, epoch, items.open_whole(waiting.item), route, waiting.at) is ItemOutcome.NEW
+        opened = items.open_whole(waiting.item)
+        return _apply(batch, batch.row, epoch, opened, route, waiting.at) is ItemOutcome.NEW
     except CannotOpen:
         return False
 
 
 def _apply(
-    tx: Transaction, row: GroupRow, epoch: EpochRow, item: Item, route: Route, since: int | None = None
+    batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: Item, route: Route, since: int | None = None
 ) -> ItemOutcome:
     """Apply what is in an item of an epoch. since: when (ms) one came that waited. Raises CannotOpen if it is not
     valid.
     """
+    tx = batch.tx
     if isinstance(item, PartItem):
         whole = store_items.keep_part(tx.db, row.chat, item.part, tx.now)
-        outcome = ItemOutcome.TAKEN if whole is None else _apply(tx, row, epoch, items.open_whole(whole), route)
+        outcome = ItemOutcome.TAKEN if whole is None else _apply(batch, row, epoch, items.open_whole(whole), route)
         return (
             outcome if outcome is not ItemOutcome.DROPPED else ItemOutcome.TAKEN
         )  # the others need all parts, to see that
@@ -144,9 +194,13 @@ def _apply(
         store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, item.member, epoch.pk)
         return ItemOutcome.TAKEN
     if isinstance(item, MessageItem):
-        return _message(tx, row, epoch, item, route)
+        return _message(batch, row, epoch, item, route)
     event = events.decode_unverified(item.event)
-    adopted = adopting.take(tx, row, event)
+    batch.write()  # an event may delete chains, send what waited, and change all that was read
+    try:
+        adopted = adopting.take(tx, row, event)
+    finally:
+        batch.forget()
     if adopted in (EventOutcome.WAITING, EventOutcome.LATER):
         id = items.item_id(item.event)
         store_items.wait(tx.db, row.chat, id, item.encode(), since or tx.now, _account(tx, row, event), epoch.pk)
@@ -162,14 +216,14 @@ def _account(tx: Transaction, row: GroupRow, event: GroupEvent) -> MemberId:
     return event.author_id if event.author_id in history.log_of(tx, row.chat).added else NOBODY
 
 
-def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route) -> ItemOutcome:
+def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route) -> ItemOutcome:
     """Open a message, move its author's chain on, and do what it says."""
-    member = store_members.get(tx.db, row.chat, item.member)
-    chain = store_epochs.chain(tx.db, epoch.pk, item.member)
+    tx = batch.tx
+    member, chain = batch.member(item.member), batch.chain(epoch.pk, item.member)
     if member is None or chain is None or item.member == row.member:
         return ItemOutcome.DROPPED
     author, size = sender_of(item.member), FLOOD_WEIGHT * len(item.body)
-    if not tx.storage_limits.has_room(tx.db, author, size, tx.now):
+    if not tx.storage_limits.has_room(tx.db, author, size, tx.now, unread=0):
         log.info("a member of a group writes more than one may have us store")
         return ItemOutcome.DROPPED
     read = messages.read(
@@ -186,23 +240,26 @@ def _message(tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem,
     if read.found.used:
         store_epochs.use_skipped(tx.db, epoch.pk, item.member, item.number)
     else:
-        store_epochs.put_chain(tx.db, epoch.pk, item.member, read.found.chain)
+        batch.put_chain(epoch.pk, item.member, read.found.chain)
     if read.found.skipped:
         store_epochs.skip(tx.db, epoch.pk, item.member, read.found.skipped, tx.now)
         of_sender, of_group = chains.surplus(*store_epochs.count_skipped(tx.db, row.chat, item.member))
         store_epochs.trim_skipped(tx.db, row.chat, of_sender, item.member)
         store_epochs.trim_skipped(tx.db, row.chat, of_group)
         gaps.skipped(tx, row, epoch, item.member, range(chain.next, item.number))
-    transcript.read(tx, row, epoch, read.message, item.body)
+        batch.gaps.pop(epoch.pk, None)
+    transcript.read(batch, row, epoch, read.message, item.body)
     tx.storage_limits.spend(author, size, tx.now, unread=False)
-    store_members.knows(tx.db, row.chat, item.member, b"".join(read.message.log_heads))
+    batch.knows(member, b"".join(read.message.log_heads))
     try:
         content = decode_content(read.message.content)
     except CannotOpen:  # its author's node is newer, or lies
         return ItemOutcome.TAKEN
     if content.kind.in_group and not _is_blocked(tx, member) and group_rules.may_post(tx, row, member, content):
-        shown = _shown(tx, row.chat, item.member)
-        contents.apply(tx, partners.member(row.chat, item.member, shown), content, route)
+        contents.apply(tx, batch.author(item.member), content, route)
+        if isinstance(content.payload, GroupMeet):  # it says which contact somebody is
+            batch.write()
+            batch.forget()
         past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
 
@@ -219,11 +276,3 @@ def _was_removed(tx: Transaction, row: GroupRow) -> bool:
         return False
     chat = store_chats.get(tx.db, row.chat)
     return chat is None or chat.ended_at is not None
-
-
-def _shown(tx: Transaction, chat: ChatId, member: MemberId) -> str:
-    """Return by which name a member is shown; looked up once a transaction, in which many messages of one may come."""
-    known = tx.member_names.get((chat, member))
-    if known is None:
-        known = tx.member_names[chat, member] = store_members.shown_name(tx.db, chat, member)
-    return known

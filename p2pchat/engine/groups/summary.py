@@ -46,7 +46,7 @@ def of(db: Database, chat: ChatId, now: int, state: GroupState | None = None) ->
     row, kept = store_groups.get(db, chat), store_chats.get(db, chat)
     if row is None or kept is None:
         return None
-    values: dict[str, Any] = group_rules.settings_of(row)
+    values = group_rules.settings_of(row)
     present = kept.ended_at is None
     return {
         "chat": chat.hex(),

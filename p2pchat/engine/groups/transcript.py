@@ -11,6 +11,7 @@ import logging
 from p2pchat.core.groups.messages import MAX_SEEN, GroupMessage, SeenMessage
 from p2pchat.core.ids import ChatId
 from p2pchat.engine.groups import gaps, notices
+from p2pchat.engine.groups.item_batch import ItemBatch
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import members as store_members
@@ -38,29 +39,30 @@ def newest(tx: Transaction, epoch: EpochRow) -> tuple[SeenMessage, ...]:
 
 def wrote(tx: Transaction, epoch: EpochRow, message: GroupMessage, body: bytes) -> None:
     """Keep a message of ours. It is not named in our next one, whose number says as much."""
-    _keep(tx, epoch, message, body, named=True)
+    store_transcript.add(tx.db, epoch.chat, _placed(epoch, message), body, named=True)
     for seen in message.seen:
         store_transcript.name(tx.db, _epoch_of(tx, epoch, seen), seen.member, seen.number)
 
 
-def read(tx: Transaction, row: GroupRow, epoch: EpochRow, message: GroupMessage, body: bytes) -> None:
+def read(batch: ItemBatch, row: GroupRow, epoch: EpochRow, message: GroupMessage, body: bytes) -> None:
     """Keep a message that came, and look for what it says that its author had seen."""
-    was_named = gaps.arrived(tx, row, epoch, message.member, message.number)
-    _keep(tx, epoch, message, body, named=was_named)
+    tx = batch.tx
+    known_of = batch.is_missing_some(epoch.pk) and gaps.arrived(tx, row, epoch, message.member, message.number)
+    batch.keep(_placed(epoch, message), body, named=known_of)
     for seen in message.seen:
         pk = _epoch_of(tx, epoch, seen)
         if pk == NO_EPOCH or seen.member in (row.member, message.member):
             continue  # an author's own messages have numbers without gaps
-        here = store_transcript.name(tx.db, pk, seen.member, seen.number)
+        here = batch.name(pk, seen.member, seen.number)
         if here is None:
-            gaps.named(tx, row, pk, seen, message.member)
+            gaps.named(tx, row, pk, seen, message.member, batch.chain(pk, seen.member))
+            batch.gaps.pop(pk, None)
         elif here != seen.head:
             _differs(tx, row, epoch, message, seen)
 
 
-def _keep(tx: Transaction, epoch: EpochRow, message: GroupMessage, body: bytes, *, named: bool) -> None:
-    placed = PlacedMessage(epoch.pk, message.member, message.number, message.transcript_head)
-    store_transcript.add(tx.db, epoch.chat, placed, body, named=named)
+def _placed(epoch: EpochRow, message: GroupMessage) -> PlacedMessage:
+    return PlacedMessage(epoch.pk, message.member, message.number, message.transcript_head)
 
 
 def _epoch_of(tx: Transaction, epoch: EpochRow, seen: SeenMessage) -> int:

@@ -93,16 +93,20 @@ async def add_members(engine: Engine, *, chat: str, contacts: Sequence[str]) -> 
     return await _change(engine, chat, act)
 
 
-async def remove_member(engine: Engine, *, chat: str, member: str, ban: bool = False, reason: str = "") -> Json:
-    """Remove a member of a lower role."""
+async def remove_member(
+    engine: Engine, *, chat: str, member: str, ban: bool = False, reason: str = "", others: Sequence[str] | None = None
+) -> Json:
+    """Remove a member of a lower role; others: more of them, in the same event, with one change of keys for all."""
 
     def act(tx: Transaction, row: GroupRow) -> None:
-        id = _member(tx.db, row, member)
-        if id == row.member:
+        ids = {_member(tx.db, row, written) for written in (member, *(others or ()))}
+        if len(ids) > events.MAX_REMOVED:
+            raise UsageError(f"At most {events.MAX_REMOVED} members are removed at once")
+        if row.member in ids:
             raise UsageError("You cannot remove yourself", hint="`p2pchat group leave` leaves the group.")
         if len(reason.encode()) > events.MAX_REASON_BYTES:
             raise UsageError(f"A reason has at most {events.MAX_REASON_BYTES} bytes")
-        changes.remove(tx, row, [id], ban=ban, reason=reason)
+        changes.remove(tx, row, sorted(ids), ban=ban, reason=reason)
 
     return await _change(engine, chat, act)
 

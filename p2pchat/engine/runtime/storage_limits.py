@@ -71,8 +71,10 @@ class StorageLimits:
     _before: tuple[set[ContactId], dict[ContactId, int], dict[ContactId, int]] | None = None
     """What this transaction has spent, and `withheld`, `said` and `warned` as it found them, where it changed them."""
 
-    def has_room(self, db: Database, contact: ContactId, size: int, now: int) -> bool:
-        """Return whether a content of `size` bytes of this contact may be stored now."""
+    def has_room(self, db: Database, contact: ContactId, size: int, now: int, unread: int | None = None) -> bool:
+        """Return whether a content of `size` bytes of this contact may be stored now. unread: bytes of theirs, where
+        that is known: 0 for a member, whose messages are in no chat of their own.
+        """
         account = self._account(contact, now)
         if self.limits.daily and account.left < size + ROW_BYTES:
             return False
@@ -80,7 +82,8 @@ class StorageLimits:
         if not most:
             return True
         if account.unread is None:
-            account.unread = store_chats.unread_bytes(db, direct_chat(contact), ROW_BYTES)
+            read = store_chats.unread_bytes
+            account.unread = read(db, direct_chat(contact), ROW_BYTES) if unread is None else unread
         return account.unread + account.unseen + size + ROW_BYTES <= most
 
     def spend(self, contact: ContactId, size: int, now: int, *, unread: bool, kept: bool = True) -> None:

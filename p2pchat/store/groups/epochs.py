@@ -6,13 +6,13 @@ disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import EpochSecrets
 from p2pchat.core.ids import ChatId, EpochId, MemberId
-from p2pchat.store.database import Database, Row
+from p2pchat.store.database import ID_LIST, Database, Row, packed
 from p2pchat.store.groups import chain_starts
 
 
@@ -143,6 +143,33 @@ def put_chain(db: Database, epoch: int, member: MemberId, chain: Chain) -> None:
     if not db.execute(_MOVE_CHAIN, values):
         chain_starts.remove(db, epoch, member)
         db.execute(_PUT_CHAIN, values)
+
+
+def chains(db: Database, epoch: int, members: Collection[MemberId]) -> dict[MemberId, Chain | None]:
+    """Return the chains of these members in the epoch with this pk, None for each that is not there."""
+    if len(members) == 1:
+        return {member: chain(db, epoch, member) for member in members}
+    sql = f"SELECT member, key, number FROM group_chains WHERE epoch = ?1 AND member IN {ID_LIST.format('?2')}"
+    found: dict[MemberId, Chain | None] = dict.fromkeys(members)
+    for member, key, number in db.query(sql, (epoch, packed(members))):
+        found[member] = Chain(key, number)
+    unused = [member for member in members if found[member] is None]
+    found.update(chain_starts.several(db, epoch, unused))
+    return found
+
+
+def put_chains(db: Database, epoch: int, chains: Mapping[MemberId, Chain]) -> None:
+    """Save where the chains of these members are now, as `put_chain`."""
+    if len(chains) == 1:
+        for member, chain in chains.items():
+            put_chain(db, epoch, member, chain)
+        return
+    sql = f"SELECT member FROM group_chains WHERE epoch = ?1 AND member IN {ID_LIST.format('?2')}"
+    used = {member for (member,) in db.query(sql, (epoch, packed(chains)))}
+    chain_starts.remove_all(db, epoch, chains.keys() - used)
+    moved = [(epoch, member, chain.next, chain.key) for member, chain in chains.items()]
+    db.executemany(_MOVE_CHAIN, [values for values in moved if values[1] in used])
+    db.executemany(_PUT_CHAIN, [values for values in moved if values[1] not in used])
 
 
 def skipped(db: Database, epoch: int, member: MemberId, number: int) -> bytes | None:

@@ -85,6 +85,11 @@ def count(db: Database, epoch: int, member: MemberId, named_by: MemberId | None)
     return int(row[0]) if row else 0
 
 
+def has_some(db: Database, epoch: int) -> bool:
+    """Return whether messages of an epoch have not arrived, those that were given up too."""
+    return db.query_one("SELECT 1 FROM group_gaps WHERE epoch = ? LIMIT 1", (epoch,)) is not None
+
+
 def arrived(db: Database, epoch: int, member: MemberId, number: int, ask_at: int) -> MissingMessage | None:
     """Note that a message is here; return what was known of it, or None if it had no row. If that stood for others
     too, the next of them that can be read has its place, and somebody is asked for that at `ask_at` (ms); nobody for

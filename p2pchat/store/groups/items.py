@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from p2pchat.core.groups.parts import Part
-from p2pchat.core.ids import ChatId, ContactId, GroupId, MemberId, MessageId
-from p2pchat.store.database import Database
+from p2pchat.core.ids import ChatId, ContactId, GroupId, ItemId, MemberId, MessageId
+from p2pchat.store.database import ID_LIST, Database, packed
 
 MAX_WAITING = 256
 """Items that wait in one group. Beyond it the oldest is dropped of the member of whom most wait, so that nobody pushes
@@ -45,6 +46,7 @@ class UnsentRow(NamedTuple):
 
 
 _SEE = "INSERT INTO group_items (chat, id, item, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING pk"
+_SEE_ONLY = "INSERT INTO group_items (chat, id, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _FORGET = """
 DELETE FROM group_items WHERE at < ? AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE item = group_items.pk)
 """
@@ -82,6 +84,21 @@ def see(db: Database, chat: ChatId, id: bytes, item: bytes | None, at: int) -> i
 def was_seen(db: Database, chat: ChatId, id: bytes) -> bool:
     """Return whether an item was seen."""
     return db.query_one("SELECT 1 FROM group_items WHERE chat = ? AND id = ?", (chat, id)) is not None
+
+
+def seen(db: Database, chat: ChatId, ids: Collection[bytes]) -> set[ItemId]:
+    """Return those of these items that were seen."""
+    if len(ids) == 1:
+        return {ItemId(id) for id in ids if was_seen(db, chat, id)}
+    sql = f"SELECT id FROM group_items WHERE chat = ?1 AND id IN {ID_LIST.format('?2')}"
+    return {ItemId(id) for (id,) in db.query(sql, (chat, packed(ids)))}
+
+
+def see_all(db: Database, chat: ChatId, ids: Iterable[bytes], at: int) -> None:
+    """Note that these items were seen at `at` (ms), and keep none of them. Ids in order are near each other in their
+    index.
+    """
+    db.executemany(_SEE_ONLY, [(chat, id, at) for id in sorted(ids)])
 
 
 def forget_seen(db: Database, before: int) -> None:

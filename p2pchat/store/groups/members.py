@@ -6,7 +6,7 @@ A member who is gone keeps a row, without keys: what they wrote is still shown u
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from p2pchat.core.ids import ChatId, ContactId, MemberId, sender_of
@@ -71,6 +71,12 @@ _OF_CONTACTS = """
 SELECT found.id FROM contacts JOIN group_members AS found INDEXED BY group_members_by_contact
 ON found.contact = contacts.id WHERE NOT for_group AND found.chat = ?1 AND instr(lower(contacts.name), ?5)
 """
+_CONTACTS_IN = """
+SELECT id, contact FROM group_members INDEXED BY group_members_by_contact
+WHERE contact IS NOT NULL AND chat = ? AND NOT gone ORDER BY id
+"""
+"""This is asked for each item that is carried, and the planner would rather read all members of the group: of thousands
+a few are contacts, and the index has those of all groups, each with its chat."""
 _MATCHING = f"{_PLACES} AND (instr(folded, ?4) OR id IN ({_OF_CONTACTS}))"
 _LISTED = """
 SELECT group_members.id, group_members.name, role, contact, contacts.name, coalesce(contacts.verified, 0),
@@ -117,6 +123,16 @@ def get(db: Database, chat: ChatId, id: MemberId) -> MemberRow | None:
     return _made(db.query_one(_SELECT + "AND id = ?", (chat, id)))
 
 
+def several(db: Database, chat: ChatId, ids: Collection[MemberId]) -> dict[MemberId, MemberRow | None]:
+    """Return the same for each of these members."""
+    if len(ids) == 1:
+        return {id: get(db, chat, id) for id in ids}
+    found: dict[MemberId, MemberRow | None] = dict.fromkeys(ids)
+    for row in db.query(f"{_SELECT} AND id IN {ID_LIST.format('?')}", (chat, packed(ids))):
+        found[row[0]] = MemberRow(*row)
+    return found
+
+
 def all(db: Database, chat: ChatId) -> list[MemberRow]:
     """Return all members of a group, in the order of their ids."""
     return [MemberRow(*row) for row in db.query(_SELECT + "ORDER BY id", (chat,))]
@@ -128,9 +144,10 @@ def with_keys(db: Database, chat: ChatId, role: int, most: int) -> list[MemberRo
     return [MemberRow(*row) for row in db.query(sql, (chat, int(role), most))]
 
 
-def count(db: Database, chat: ChatId) -> int:
-    """Return the number of members of a group."""
-    row = db.query_one("SELECT count(*) FROM group_members WHERE chat = ? AND gone = 0", (chat,))
+def count(db: Database, chat: ChatId, most: int = -1) -> int:
+    """Return the number of members of a group; `most` where there are more, which are not counted then."""
+    sql = "SELECT count(*) FROM (SELECT 1 FROM group_members WHERE chat = ? AND gone = 0 LIMIT ?)"
+    row = db.query_one(sql, (chat, most))
     return int(row[0]) if row else 0
 
 
@@ -199,9 +216,10 @@ def forget_contact(db: Database, contact: ContactId) -> None:
     db.executemany(sql, [(_alike(name), chat, id) for chat, id, name in rows])
 
 
-def knows(db: Database, chat: ChatId, id: MemberId, head: bytes) -> None:
-    """Note which event a member knows."""
-    db.execute("UPDATE group_members SET head = ?1 WHERE chat = ?2 AND id = ?3 AND head IS NOT ?1", (head, chat, id))
+def know_all(db: Database, chat: ChatId, heads: Mapping[MemberId, bytes]) -> None:
+    """Note which event each of these members knows."""
+    sql = "UPDATE group_members SET head = ? WHERE chat = ? AND id = ?"
+    db.executemany(sql, [(head, chat, id) for id, head in heads.items()])
 
 
 def heads(db: Database, chat: ChatId) -> dict[bytes, int]:
@@ -212,8 +230,7 @@ def heads(db: Database, chat: ChatId) -> dict[bytes, int]:
 
 def contacts_in(db: Database, chat: ChatId) -> list[tuple[MemberId, ContactId]]:
     """Return the members of a group who are contacts, in the order of their ids."""
-    sql = "SELECT id, contact FROM group_members WHERE chat = ? AND NOT gone AND contact IS NOT NULL ORDER BY id"
-    return [(MemberId(id), ContactId(contact)) for id, contact in db.query(sql, (chat,))]
+    return [(MemberId(id), ContactId(contact)) for id, contact in db.query(_CONTACTS_IN, (chat,))]
 
 
 def first(db: Database, chat: ChatId, most: int) -> list[MemberId]:

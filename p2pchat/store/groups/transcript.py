@@ -5,7 +5,7 @@ A body is sealed with a message key that was deleted when it was read here, so n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from p2pchat.core.ids import ChatId, MemberId
@@ -27,10 +27,19 @@ class PlacedMessage(NamedTuple):
     head: bytes
 
 
+class KeptMessage(NamedTuple):
+    """A message as it is kept. named: no later message of ours need name it."""
+
+    message: PlacedMessage
+    body: bytes
+    named: bool
+
+
 _ADD = """
 INSERT INTO group_transcript (epoch, member, number, head, body, named) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO NOTHING RETURNING pk
+ON CONFLICT DO NOTHING
 """
+_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'group_transcript'"
 _NAME = """
 UPDATE group_transcript SET named = 1 WHERE epoch = ? AND member = ? AND number = ? RETURNING head
 """
@@ -50,8 +59,16 @@ DELETE FROM group_transcript WHERE pk IN (
 
 def add(db: Database, chat: ChatId, message: PlacedMessage, body: bytes, *, named: bool) -> None:
     """Keep a message of a group. named: no later message of ours need name it."""
-    added = db.query(_ADD, (*message, body, named))
-    if added and added[0][0] % TRIM_EVERY == 0:
+    add_all(db, chat, [KeptMessage(message, body, named)])
+
+
+def add_all(db: Database, chat: ChatId, messages: Collection[KeptMessage]) -> None:
+    """Keep messages of a group, in the order in which they came."""
+    if not messages:
+        return
+    added = db.executemany(_ADD, [(*kept.message, kept.body, kept.named) for kept in messages])
+    last = db.query_one(_LAST)
+    if last is not None and last[0] // TRIM_EVERY != (last[0] - added) // TRIM_EVERY:
         db.execute(_TRIM, (chat, MAX_MESSAGES, MAX_BYTES))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,10 +18,14 @@ from p2pchat.core.groups import items as core_items
 from p2pchat.core.groups.items import EventItem, MessageItem
 from p2pchat.core.ids import EventId
 from p2pchat.core.primitives import KemKey, sign_public
+from p2pchat.engine import contents
 from p2pchat.engine.groups import carriage, pairwise, receive
 from p2pchat.engine.runtime.group_limits import ERRORS, KEYS, UPDATES
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import UsageError
 from p2pchat.lib.times import DAY_MS
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
@@ -43,6 +48,18 @@ async def deliver(node: WorldNode, sealed: bytes) -> None:
             row = store_groups.get(tx.db, chat)
             assert row is not None
             receive.take(tx, row, sealed, Route.DIRECT, frozenset())
+
+    await node.engine.committer.submit(act)
+
+
+async def deliver_together(node: WorldNode, sealed: Sequence[bytes]) -> None:
+    """Hand items to a node as if they had come in one answer of a log."""
+
+    def act(tx: Transaction) -> None:
+        for chat in store_groups.chats(tx.db):
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            receive.take_all(tx, row, sealed, Route.MAILBOX)
 
     await node.engine.committer.submit(act)
 
@@ -95,6 +112,130 @@ def test_any_order_of_items_gives_one_group(tmp_path: Path, monkeypatch: pytest.
         assert ours is not None
         assert theirs is not None
         assert (ours.heads, ours.epoch) == (theirs.heads, theirs.epoch)
+
+    run_world(tmp_path, main)
+
+
+_KEPT = {
+    "group_items": "id",
+    "group_members": "id, name, role, gone, contact, head",
+    "group_skipped": "epoch, member, number, key",
+    "group_transcript": "epoch, member, number, head, body, named",
+    "group_gaps": "epoch, member, number, named_by",
+    "group_waiting": "id, epoch, item",
+    "group_epochs": "pk, id, before, tag",
+    "messages WHERE kind = 0": "id, sender, seq, text, place, version, deleted_at",
+}
+
+
+def kept(node: WorldNode) -> dict[str, list[Any]]:
+    """What a node has of its group from others, without times."""
+    rows = {table: sorted(node.db.query(f"SELECT {columns} FROM {table}")) for table, columns in _KEPT.items()}
+    theirs = "WHERE group_members.id <> (SELECT member FROM groups)"
+    others = node.db.query(f"SELECT pk, group_members.id FROM group_epochs, group_members {theirs}")
+    rows["chains"] = [(pk, id, store_epochs.chain(node.db, pk, id)) for pk, id in sorted(others)]
+    return rows
+
+
+@pytest.mark.parametrize("seed", sampled(list(range(40)), 3, "batches"))
+def test_items_that_come_together_do_what_they_do_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Their chains, what they have seen and what was noted of their authors too, whatever is between them."""
+
+    async def main(world: World) -> None:
+        _, bob, items = await written(world, monkeypatch)
+        random = Random(seed)
+        if seed % 2:
+            random.shuffle(items)
+        items += random.sample(items, len(items) // 2)  # again, and among them those that came just before
+        copy = bob.copy()
+        for sealed in items:
+            await deliver_together(bob, [sealed])
+        expected = kept(bob)
+        await bob.stop()
+        world.put_back(copy)
+        bob = await world.start("bob")
+        while items:
+            count = random.choice((1, 2, 5, len(items)))
+            await deliver_together(bob, items[:count])
+            items = items[count:]
+        assert kept(bob) == expected
+        assert len(await said(bob, CHAT)) == 8
+
+    run_world(tmp_path, main)
+
+
+class Statements:
+    """Counts the statements of a database; many of one kind that are run together count once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        for name in ("execute", "executemany", "query", "query_one"):
+            monkeypatch.setattr(Database, name, self._counted(getattr(Database, name)))
+
+    def _counted(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any) -> Any:
+            self.count += 1
+            return method(*args)
+
+        return counted
+
+
+async def many(world: World, patch: pytest.MonkeyPatch, count: int) -> tuple[WorldNode, list[bytes]]:
+    """A member who was away, and so many messages for them."""
+    alice, bob, _ = await found(world, "alice", "bob", "carol")
+    await bob.stop()
+    sealed: list[bytes] = []
+    with patch.context() as patched:
+        patched.setattr(pairwise, "carry", lambda tx, row, epoch, item, *more, **rest: sealed.append(item))
+        for number in range(count):
+            await alice.call("send", chat=CHAT, text=f"{number}")
+    world.cut(alice, bob)
+    return await world.start("bob"), sealed
+
+
+def test_of_messages_that_come_together_each_costs_one_statement_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of its own row: whoever comes back to thousands of messages waits for them."""
+
+    async def main(world: World) -> None:
+        bob, items = await many(world, monkeypatch, 48)
+        await deliver(bob, items[0])
+        took = []
+        for some in (items[1:8], items[8:48]):
+            with monkeypatch.context() as patched:
+                counted = Statements(patched)
+                await deliver_together(bob, some)
+                took.append(counted.count)
+        assert took[1] - took[0] <= 33 + 3
+        assert len(await said(bob, CHAT)) == 48
+
+    run_world(tmp_path, main)
+
+
+def test_what_was_taken_before_one_that_fails_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that raises one of our errors has its transaction go on: what it wrote until then has to be whole."""
+
+    async def main(world: World) -> None:
+        bob, items = await many(world, monkeypatch, 6)
+        apply = contents.apply
+
+        def fail(tx: Transaction, contact: Contact, content: Content, route: Route) -> None:
+            if content.payload.text() == "3":
+                raise UsageError("it fails")
+            apply(tx, contact, content, route)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(contents, "apply", fail)
+            with pytest.raises(UsageError):
+                await deliver_together(bob, items)
+        assert await said(bob, CHAT) == ["0", "1", "2"]
+        numbers = bob.db.query("SELECT number FROM group_chains ORDER BY number DESC LIMIT 1")
+        assert numbers == [(4,)], "no key by which something was opened is kept"
+        await deliver_together(bob, items)
+        assert await said(bob, CHAT) == ["0", "1", "2", "4", "5"]
 
     run_world(tmp_path, main)
 

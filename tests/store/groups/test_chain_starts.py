@@ -72,6 +72,22 @@ def test_a_chain_that_is_used_is_nowhere_as_it_was(db: Database, number: int) ->
     assert epochs.messages(db, pk) == 2
 
 
+@pytest.mark.parametrize("count", [2, chain_starts.FEW + 1, COUNT])
+def test_chains_that_are_used_together_are_nowhere_as_they_were(db: Database, count: int) -> None:
+    pk, before = add(db, b"e"), beginnings()
+    used = {member(number): advance_chain(before[member(number)])[1] for number in range(0, COUNT, COUNT // count)}
+    strangers = [MemberId(bytes(7) + b"\x01"), MemberId(b"\xff" * 8)]
+    assert epochs.chains(db, pk, [*used, *strangers]) == {**{id: before[id] for id in used}, **dict.fromkeys(strangers)}
+    epochs.put_chains(db, pk, used)
+    assert not any(before[id].key in kept(db) for id in used)
+    assert {id: epochs.chain(db, pk, id) for id in before} == before | used
+    later = {id: advance_chain(chain)[1] for id, chain in used.items()} | {
+        member(1): advance_chain(before[member(1)])[1]
+    }
+    epochs.put_chains(db, pk, later)
+    assert epochs.chains(db, pk, before) == before | used | later
+
+
 def test_they_go_with_their_epoch(db: Database) -> None:
     first, second = add(db, b"e"), add(db, b"f", 1)
     epochs.keep_topic(db, first)

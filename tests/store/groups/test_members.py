@@ -82,3 +82,13 @@ def test_who_looks_like_somebody_is_found_without_reading_all_members(db: Databa
         steps = [step for *_, step in db.query(f"EXPLAIN QUERY PLAN {sql}", (CHAT, b""))]
         (looked_up,) = [step for step in steps if "group_members" in step]
         assert "chat=? AND " in looked_up, steps
+
+
+def test_what_is_asked_for_each_item_reads_no_more_of_a_large_group_than_it_needs(db: Database) -> None:
+    fill(db)
+    ((*_, plan), *_) = db.query(f"EXPLAIN QUERY PLAN {members._CONTACTS_IN}", (CHAT,))
+    assert plan == "SEARCH group_members USING INDEX group_members_by_contact (contact>?)"
+    assert members.contacts_in(db, CHAT) == [(MemberId(b"A" * 8), ALICE)]
+    members.leave(db, CHAT, [MemberId(b"A" * 8)])
+    assert members.contacts_in(db, CHAT) == []
+    assert [members.count(db, CHAT, most) for most in (-1, 2, 3, 4)] == [3, 2, 3, 3]

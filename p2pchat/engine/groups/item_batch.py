@@ -1,0 +1,184 @@
+"""Items of one group that are taken together: what opening them needs is read for all of them at once, and what each of
+them changes of chains, of what was seen and of the transcript is written for all of them at the end.
+
+That is a third of the time of whoever comes back to thousands of messages. Whoever changes the group in another way
+calls `write` before and `forget` after it. All of it is in one transaction: what is not written yet was not acked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from types import TracebackType
+from typing import Self
+
+from p2pchat.core.groups.chains import Chain
+from p2pchat.core.groups.epochs import EpochSecrets
+from p2pchat.core.ids import ItemId, MemberId, sender_of
+from p2pchat.engine.groups import carriage
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import P2PChatError, ProfileError
+from p2pchat.store import partners
+from p2pchat.store.contacts import Contact
+from p2pchat.store.groups import epochs as store_epochs
+from p2pchat.store.groups import gaps as store_gaps
+from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups import transcript as store_transcript
+from p2pchat.store.groups.epochs import EpochRow
+from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.members import MemberRow
+from p2pchat.store.groups.transcript import KeptMessage, PlacedMessage
+
+
+class ItemBatch:
+    """What is known of a group while items of it are taken, in one transaction. It is a context: at its end everything
+    is written, unless the transaction fails. items: those that will come, if they are several.
+    """
+
+    def __init__(self, tx: Transaction, row: GroupRow, items: Collection[ItemId] = ()) -> None:
+        self.tx = tx
+        self._chat = row.chat
+        self._row: GroupRow | None = row
+        self._row_is_new = True
+        self._new_items = set(items) - store_items.seen(tx.db, row.chat, items) if items else set()
+        self._seen_now: dict[ItemId, None] = {}
+        self._epochs: dict[bytes, EpochRow | None] = {}
+        self._secrets: dict[int, EpochSecrets] = {}
+        self._members: dict[MemberId, MemberRow | None] = {}
+        self._authors: dict[MemberId, Contact] = {}
+        self._heads: dict[MemberId, bytes] = {}
+        self._chains: dict[int, dict[MemberId, Chain | None]] = {}
+        self._moved: dict[int, dict[MemberId, Chain]] = {}
+        self._kept: dict[tuple[int, MemberId, int], KeptMessage] = {}
+        self.gaps: dict[int, bool] = {}
+        """By the pk of an epoch, whether messages of it are known of and have not arrived."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or (isinstance(error, P2PChatError) and not isinstance(error, ProfileError)):
+            self.write()  # of a function that raises one of our errors, the transaction goes on
+
+    def write(self) -> None:
+        """Write what was changed."""
+        db = self.tx.db
+        seen, self._seen_now = self._seen_now, {}
+        store_items.see_all(db, self._chat, seen, self.tx.now)
+        moved, self._moved = self._moved, {}
+        for epoch, chains in moved.items():
+            store_epochs.put_chains(db, epoch, chains)
+        kept, self._kept = self._kept, {}
+        store_transcript.add_all(db, self._chat, kept.values())
+        heads, self._heads = self._heads, {}
+        store_members.know_all(db, self._chat, heads)
+
+    def forget(self) -> None:
+        """Forget what was read: the group may be another now."""
+        self._row_is_new = False
+        self._epochs.clear()
+        self._secrets.clear()
+        self._chains.clear()
+        self.gaps.clear()
+        self._members.clear()
+        self._authors.clear()
+        self.tx.member_names.clear()
+
+    def expect(self, epoch: EpochRow, authors: Collection[MemberId]) -> None:
+        """Read what messages of these authors under an epoch will need."""
+        self._members.update(store_members.several(self.tx.db, self._chat, authors))
+        self._chains.setdefault(epoch.pk, {}).update(store_epochs.chains(self.tx.db, epoch.pk, authors))
+        known, senders = self.tx.member_names, {sender_of(member): member for member in authors}
+        for sender, name in store_members.names(self.tx.db, self._chat, senders).items():
+            known[self._chat, senders[sender]] = name
+
+    # --- the group
+
+    @property
+    def row(self) -> GroupRow | None:
+        """The group as it is now; None if it is gone."""
+        if not self._row_is_new:
+            self._row, self._row_is_new = store_groups.get(self.tx.db, self._chat), True
+        return self._row
+
+    def epoch(self, tag: bytes) -> EpochRow | None:
+        """Return the epoch whose items begin so, or None."""
+        if tag not in self._epochs:
+            found = store_epochs.with_tag(self.tx.db, self._chat, tag)
+            self._epochs[tag] = found[0] if found else None
+        return self._epochs[tag]
+
+    def secrets(self, epoch: EpochRow) -> EpochSecrets:
+        """Return what is kept of an epoch."""
+        if epoch.pk not in self._secrets:
+            self._secrets[epoch.pk] = carriage.secrets_of(epoch)
+        return self._secrets[epoch.pk]
+
+    def member(self, id: MemberId) -> MemberRow | None:
+        """Return a member, or None for one who is not, or not any more."""
+        if id not in self._members:
+            self._members[id] = store_members.get(self.tx.db, self._chat, id)
+        return self._members[id]
+
+    def author(self, id: MemberId) -> Contact:
+        """Return the stand-in for a member, with the name by which they are shown."""
+        if id not in self._authors:
+            names = self.tx.member_names
+            if (self._chat, id) not in names:
+                names[self._chat, id] = store_members.shown_name(self.tx.db, self._chat, id)
+            self._authors[id] = partners.member(self._chat, id, names[self._chat, id])
+        return self._authors[id]
+
+    def knows(self, member: MemberRow, head: bytes) -> None:
+        """Note which event a member knows."""
+        if self._heads.get(member.id, member.head) != head:
+            self._heads[member.id] = head
+
+    # --- items
+
+    def was_seen(self, item: ItemId) -> bool:
+        """Return whether an item was seen."""
+        if item in self._seen_now:
+            return True
+        return item not in self._new_items and store_items.was_seen(self.tx.db, self._chat, item)
+
+    def see(self, item: ItemId) -> None:
+        """Note that an item was seen."""
+        self._new_items.discard(item)
+        self._seen_now[item] = None
+
+    # --- messages
+
+    def chain(self, epoch: int, member: MemberId) -> Chain | None:
+        """Return a member's chain in the epoch with this pk, as it is now, or None."""
+        chains = self._chains.setdefault(epoch, {})
+        if member not in chains:
+            chains[member] = store_epochs.chain(self.tx.db, epoch, member)
+        return chains[member]
+
+    def put_chain(self, epoch: int, member: MemberId, chain: Chain) -> None:
+        """Note where a member's chain is now."""
+        self._chains.setdefault(epoch, {})[member] = chain
+        self._moved.setdefault(epoch, {})[member] = chain
+
+    def keep(self, message: PlacedMessage, body: bytes, *, named: bool) -> None:
+        """Keep a message in the transcript. named: no later message of ours need name it."""
+        self._kept.setdefault(message[:3], KeptMessage(message, body, named))
+
+    def name(self, epoch: int, member: MemberId, number: int) -> bytes | None:
+        """Note that a message names this one, as `store.groups.transcript.name`."""
+        place = epoch, member, number
+        kept = self._kept.get(place)
+        if kept is None:
+            return store_transcript.name(self.tx.db, *place)
+        self._kept[place] = kept._replace(named=True)
+        return kept.message.head
+
+    def is_missing_some(self, epoch: int) -> bool:
+        """Return whether messages of the epoch with this pk are known of and have not arrived."""
+        if epoch not in self.gaps:
+            self.gaps[epoch] = store_gaps.has_some(self.tx.db, epoch)
+        return self.gaps[epoch]
