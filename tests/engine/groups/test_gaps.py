@@ -53,6 +53,12 @@ class Group:
         for number in numbers:
             gaps._note(self.tx, self.chat, self.epoch.pk, self.bob, number, by)
 
+    def names(self, member: MemberId, number: int) -> None:
+        """Have carol name a message of this member as one that she has seen."""
+        chain = store_epochs.chain(self.tx.db, self.epoch.pk, member)
+        seen = SeenMessage(0, member, number, bytes(8))
+        gaps.named(self.tx, self.row, self.epoch.pk, seen, self.carol, chain)
+
     def rows(self, columns: str) -> list[tuple[Any, ...]]:
         return self.tx.db.query(f"SELECT {columns} FROM group_gaps ORDER BY number")
 
@@ -205,7 +211,7 @@ def test_only_what_can_be_a_message_that_was_not_read_is_missing(
 
         def name(member: MemberId, *numbers: int) -> list[int]:
             for number in numbers:
-                gaps.named(tx, group.row, pk, SeenMessage(0, member, number, bytes(8)), group.carol)
+                group.names(member, number)
             return [number for (number,) in group.rows("number")]
 
         assert name(MemberId(b"nobody's"), 10) == []
@@ -224,7 +230,7 @@ def test_so_many_messages_of_one_author_or_named_by_one_member_are_asked_for(
         tx, pk = group.tx, group.epoch.pk
         store_epochs.put_chain(tx.db, pk, group.bob, Chain(bytes(32), 1))
         for number in range(1, 20):
-            gaps.named(tx, group.row, pk, SeenMessage(0, group.bob, number, bytes(8)), group.carol)
+            group.names(group.bob, number)
         assert group.rows("number") == [(number,) for number in range(1, 9)]
         for number in range(1, 20):
             store_gaps.arrived(tx.db, pk, group.bob, number, tx.now)
