@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from p2pchat.core.groups.roles import Role
+from p2pchat.core.groups.settings import RECOVERY, recovery_value
 from p2pchat.core.groups.state import OpenRecovery
 from p2pchat.core.ids import EventId
 from p2pchat.engine.groups import history, recovery
@@ -37,6 +38,8 @@ def test_it_is_said_who_asks_and_what_comes_of_it(tmp_path: Path, monkeypatch: p
         assert says(one) == f"bob asks that carol becomes the owner; {more}."
         anything = ", and nothing happens if you do anything"
         assert says(one, state=state) == f"bob asks that carol becomes the owner; {more}{anything}.{KEEP}"
+        gone = replace(state, members={id: member for id, member in state.members.items() if id != me})
+        assert says(one, state=gone) == says(one), "also once we have left"
         of_three = replace(one, needed=3)
         assert says(of_three).endswith("; 2 more of those whom the owner named have to ask.")
 
@@ -64,6 +67,9 @@ def test_it_is_said_of_each_who_is_asked_for(tmp_path: Path, monkeypatch: pytest
             OpenRecovery(member, 2, frozenset({member}), frozenset(), (FIRST,)) for member in (group.bob, group.carol)
         )
         said = recovery.sentences(tx.db, group.chat, replace(state, recoveries=cases), me)
+        written = {**state.settings, RECOVERY.key: recovery_value(1, frozenset({group.bob}))}
+        asked = recovery.ownership(replace(state, settings=written, recoveries=cases))
+        assert asked == recovery.Ownership(frozenset({me}), frozenset({group.bob, group.carol}))
         assert [name in said for name in ("bob asks that bob becomes", "carol asks that carol becomes")] == [True] * 2
 
     in_time(tmp_path, monkeypatch, play)
