@@ -34,7 +34,7 @@ class Fact(StrEnum):
     GROUP_WORDS = "group words"
     """What we say to whoever decides whether we may join the group of their invite."""
     GROUP_ASKED = "group asked"
-    """We have used another invite to a group of somebody who is known for a group alone."""
+    """Whether we are using another invite to a group of somebody who is known for a group alone."""
     SEALING = "sealing"
     """The progress of sealing the rows that wait for a contact; see `engine.delivery.outbound`."""
 

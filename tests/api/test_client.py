@@ -17,6 +17,7 @@ from p2pchat.api.client import Client, NoNode
 from p2pchat.api.codec import API_VERSION
 from p2pchat.locations import Profile, ProfileLock, socket_path
 from tests.cli.node import FakeNode
+from tests.support.processes import PATIENCE
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def test_a_node_that_does_not_answer_is_named_with_its_pid(profile: Profile) -> 
         Client.running(profile)
 
 
-def test_a_node_whose_socket_is_back_soon_is_waited_for(profile: Profile) -> None:
+def test_a_node_whose_socket_is_back_soon_is_waited_for(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "SOCKET_BACK_SECONDS", PATIENCE)
     with FakeNode(profile) as node:
         aside = node.path.with_name("aside")
         node.path.rename(aside)

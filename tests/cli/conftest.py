@@ -6,7 +6,6 @@ import io
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from p2pchat.cli.main import main
 from p2pchat.locations import Profile
 from tests.cli.node import FakeNode
+from tests.support.zones import anywhere
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,11 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def anywhere() -> Iterator[None]:
-    """Everybody's clock shows the same, and the terminal can do what most can, wherever the tests run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", "UTC")
+def as_most_have_it() -> Iterator[None]:
+    """Everybody's clock shows the same, and the terminal can do what most can."""
+    with anywhere(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("TERM", "xterm")
-        time.tzset()
         yield
-    time.tzset()
 
 
 @pytest.fixture

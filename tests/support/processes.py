@@ -127,9 +127,10 @@ class Place:
 
     def environment(self, profile: str = "") -> dict[str, str]:
         """What processes here are given, or those of a profile."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return {
             **kept,
+            "LC_ALL": "C.UTF-8",  # whatever the language of whoever runs the tests
             "XDG_RUNTIME_DIR": str(self.folder / "run"),
             "XDG_DATA_HOME": str(self.folder / "data"),
             "TMPDIR": str(self.folder / "tmp"),

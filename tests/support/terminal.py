@@ -353,7 +353,6 @@ def terminal(
         **here.environment(),
         "TERM": "tmux-256color",
         "COLORTERM": "truecolor",
-        "LANG": "C.UTF-8",
         **more,
     }
     made = KINDS[kind](command, environment, columns, rows, executed=executed)

@@ -18,27 +18,17 @@ from p2pchat.tui.app import ChatApp
 from p2pchat.tui.node_client import NodeClient
 from tests.support.processes import PATIENCE
 from tests.support.quick_loop import run
-from tests.support.zones import in_zone
+from tests.support.zones import anywhere
 from tests.tui.fakes import FakeNode
 from tests.tui.pictures import take
 
 __all__ = ["opened", "run", "until"]
 
 
-TOLD = (
-    *("NO_COLOR", "COLORTERM", "TERM", "TERM_PROGRAM", "VTE_VERSION", "TMUX", "STY"),
-    *("TEXTUAL_THEME", "TEXTUAL_ANIMATIONS", "P2PCHAT_REDUCED_MOTION", "LC_ALL", "LC_CTYPE", "LANG"),
-    *("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"),
-)
-"""What the environment says of a terminal and of its user."""
-
-
 @pytest.fixture(autouse=True)
-def anywhere() -> Iterator[None]:
-    """Everybody's clock shows the same, and the terminal can show everything, wherever the tests run."""
-    with in_zone("UTC"), pytest.MonkeyPatch.context() as patch:
-        for name in TOLD:
-            patch.delenv(name, raising=False)
+def everything_can_be_shown() -> Iterator[None]:
+    """Everybody's clock shows the same, and the terminal can show everything."""
+    with anywhere():
         yield
 
 

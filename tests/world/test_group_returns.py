@@ -171,6 +171,11 @@ def test_who_is_known_for_a_group_alone_adds_nobody_to_others(tmp_path: Path, wh
             await alice.call("succeed_group", chat="hikers", name="walkers")
             await has_members(carol, "walkers", 2)
             assert await chats(carol) == {"hikers", "casino", "walkers"}
+            for chat in ("hikers", "casino", "walkers"):
+                await carol.call("leave_group", chat=chat)
+            await offer_to_strangers(alice, "again")
+            await trio.sleep(600)
+            assert "again" not in await chats(carol), "who has left is not added again"
 
     run_world(tmp_path, main)
 

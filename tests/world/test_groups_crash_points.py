@@ -218,10 +218,7 @@ def _texts(count: int) -> Done:
 
 @pytest.mark.parametrize("victim", ["alice", "bob", "carol"])
 def test_a_power_cut_in_a_group_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str) -> None:
-    boundaries = _played(tmp_path / "count", victim, None)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, victim):
-        _played(tmp_path / str(cut_at), victim, cut_at)
+    _cut(tmp_path, victim, victim)
 
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])
@@ -229,10 +226,7 @@ def test_a_power_cut_loses_nothing_where_logs_carry_the_group(
     tmp_path: Path, victim: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
-    boundaries = _played(tmp_path / "count", victim, None, tower=True)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, victim):
-        _played(tmp_path / str(cut_at), victim, cut_at, tower=True)
+    _cut(tmp_path, victim, victim, tower=True)
 
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])
@@ -240,26 +234,27 @@ def test_a_power_cut_while_a_message_is_missing_loses_nothing(
     tmp_path: Path, victim: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play = partial(_lose, Loss(monkeypatch))
-    boundaries = _played(tmp_path / "count", victim, None, play=play)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, f"{victim} asks"):
-        _played(tmp_path / str(cut_at), victim, cut_at, play=play)
+    _cut(tmp_path, victim, f"{victim} asks", play=play)
 
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])
 def test_a_power_cut_while_keys_are_replaced_leaves_nobody_without(tmp_path: Path, victim: str) -> None:
-    boundaries = _played(tmp_path / "count", victim, None, play=_update)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, f"{victim} has new keys"):
-        _played(tmp_path / str(cut_at), victim, cut_at, play=_update)
+    _cut(tmp_path, victim, f"{victim} has new keys", play=_update)
 
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])
 def test_a_power_cut_while_a_member_tells_what_they_read_loses_no_count(tmp_path: Path, victim: str) -> None:
-    boundaries = _played(tmp_path / "count", victim, None, play=_read)
+    _cut(tmp_path, victim, f"{victim} counts", play=_read)
+
+
+def _cut(folder: Path, victim: str, chosen_by: str, *, tower: bool = False, play: Play | None = None) -> None:
+    """Play it once, and then with a power cut of the victim's at some of its boundaries. chosen_by: by what these are
+    chosen.
+    """
+    boundaries = _played(folder / "count", victim, None, tower=tower, play=play)
     assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, f"{victim} counts"):
-        _played(tmp_path / str(cut_at), victim, cut_at, play=_read)
+    for cut_at in chosen(boundaries, POINTS, chosen_by):
+        _played(folder / str(cut_at), victim, cut_at, tower=tower, play=play)
 
 
 def _played(folder: Path, victim: str, cut_at: int | None, *, tower: bool = False, play: Play | None = None) -> int:

@@ -8,6 +8,7 @@ from p2pchat.core.groups import settings, strength
 from p2pchat.core.groups.ancestry import Ancestry, LogEntry
 from p2pchat.core.groups.epochs import MAX_MEMBERS
 from p2pchat.core.groups.events import (
+    Action,
     AddMembers,
     ChangeSetting,
     ConfirmRecovery,
@@ -70,13 +71,28 @@ def _wrong_epoch(view: LogView, event: GroupEvent) -> str:
     return "epochs have to be merged before it" if event.mode == EpochMode.ADVANCE and len(epochs) > 1 else ""
 
 
+def lowest_role(action: Action, *, members_add: bool) -> Role:
+    """Return the lowest role that may do something. members_add: whether the setting `invites` lets members and
+    moderators add people.
+    """
+    match action:
+        case LeaveGroup() | UpdateMember():
+            return Role.OBSERVER
+        case MuteMember():
+            return Role.MODERATOR
+        case AddMembers():
+            return Role.MEMBER if members_add else Role.ADMIN
+        case ChangeSetting():
+            return Role.OWNER if action.key in settings.OWNER_KEYS else Role.ADMIN
+        case HandOver():
+            return Role.OWNER
+        case _:
+            return Role.ADMIN
+
+
 def _wrong_action(view: LogView, event: GroupEvent, level: Role) -> str:
     action = event.action
-    needed = Role.MODERATOR if isinstance(action, MuteMember) else Role.ADMIN
-    if isinstance(action, HandOver) or (isinstance(action, ChangeSetting) and action.key in settings.OWNER_KEYS):
-        needed = Role.OWNER
-    granted = isinstance(action, AddMembers) and needed < level <= Role.MEMBER and view.members_add()
-    if level > needed and not granted and not isinstance(action, LeaveGroup):
+    if level > lowest_role(action, members_add=isinstance(action, AddMembers) and view.members_add()):
         return "its author's role does not allow it"
     match action:
         case AddMembers():

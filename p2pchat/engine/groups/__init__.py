@@ -22,6 +22,7 @@ gaps       messages that have not arrived: shown, and asked for
 receipts   how many have read what we wrote, and telling others what we read
 carriage   carries items by every way
 pairwise   the way to members who are contacts
+reach      which members these are
 recovery   what is asked about a lost owner, in sentences
 recovery_actions names who may replace a lost owner, asks for it and confirms it
 succession founds a group in the place of another

@@ -13,12 +13,12 @@ from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import changes, welcoming
+from p2pchat.engine.groups import changes, reach, welcoming
 from p2pchat.engine.runtime.transaction import EPOCH_KEY, Transaction
 from p2pchat.errors import NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS
 from p2pchat.store import meta
-from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
@@ -41,12 +41,11 @@ def check(tx: Transaction, chat: ChatId) -> None:
     if row is None:
         return
     tx.memory.lost_asked[chat] = tx.now
-    for member, contact_id in store_members.contacts_in(tx.db, chat):
-        manager, contact = store_members.get(tx.db, chat, member), tx.contact(contact_id)
-        if manager is None or manager.role > Role.ADMIN or contact is None or contact.state != ContactState.CONTACT:
-            continue
-        outbound.queue(tx, contact, GroupLost(row.group_id))
-        outbound.nudge(tx, contact)
+    for member, contact in reach.within(tx, chat).items():
+        manager = store_members.get(tx.db, chat, member)
+        if manager is not None and manager.role <= Role.ADMIN:
+            outbound.queue(tx, contact, GroupLost(row.group_id))
+            outbound.nudge(tx, contact)
 
 
 def caught_up(tx: Transaction, chat: ChatId) -> None:
@@ -81,8 +80,8 @@ def _answer(tx: Transaction, chat: ChatId) -> None:
     row, asking = store_groups.present(tx.db, chat), [id for place, id in tx.memory.lost_members if place == chat]
     for member in asking:
         del tx.memory.lost_members[chat, member]
-    contacts = {member: tx.contact(contact) for member, contact in store_members.contacts_in(tx.db, chat)}
-    if row is None or row.role > Role.ADMIN or not any(contacts.get(member) for member in asking):
+    contacts = reach.within(tx, chat)
+    if row is None or row.role > Role.ADMIN or contacts.keys().isdisjoint(asking):
         return
     tx.memory.lost_answered[chat] = tx.now
     try:
@@ -91,9 +90,8 @@ def _answer(tx: Transaction, chat: ChatId) -> None:
         return
     assert secret is not None
     for member in asking:
-        contact = contacts.get(member)
-        if contact is not None and contact.state == ContactState.CONTACT:
-            welcoming.send(tx, row, contact, member, event.id, secret)
+        if member in contacts:
+            welcoming.send(tx, row, contacts[member], member, event.id, secret)
 
 
 def skip_copied(tx: Transaction) -> None:

@@ -17,12 +17,12 @@ from p2pchat.core.groups.items import MessageItem
 from p2pchat.core.groups.messages import SeenMessage
 from p2pchat.core.ids import ChatId, ContactId, MemberId, sender_of
 from p2pchat.engine.delivery import group_rules, outbound
-from p2pchat.engine.groups import carriage, logs, notices
+from p2pchat.engine.groups import carriage, logs, notices, reach
 from p2pchat.engine.groups.logs import GroupWay
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS
 from p2pchat.store import messages as store_messages
-from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import gaps as store_gaps
 from p2pchat.store.groups import groups as store_groups
@@ -124,7 +124,7 @@ def _check(tx: Transaction, chat: ChatId) -> None:
         del tx.memory.gaps[chat]
         tx.group_logs_changed = True
         return
-    told, contacts = dict[int, None](), _contacts(tx, row)
+    told, contacts = dict[int, None](), reach.within(tx, row.chat)
     for gap in missing:
         asked = gap.asked >= MIN_ASKED or not contacts
         over = asked and not tx.recent(gap.since, GIVE_UP_MS)
@@ -158,7 +158,7 @@ def _show(tx: Transaction, row: GroupRow) -> list[int]:
 
 def _ask(tx: Transaction, row: GroupRow) -> None:
     """Ask a member for each message that is due: those with a link first, of these who names it, and its author."""
-    contacts = _contacts(tx, row)
+    contacts = reach.within(tx, row.chat)
     asking = dict[ContactId, list[MessagePlace]]()
     for gap in store_gaps.to_ask(tx.db, row.chat, tx.now, PAUSES_MS[-1], MAX_WANTED):
         epoch = store_epochs.by_pk(tx.db, gap.epoch)
@@ -175,16 +175,6 @@ def _ask(tx: Transaction, row: GroupRow) -> None:
         assert contact is not None
         outbound.queue(tx, contact, GroupWant(row.group_id, tuple(places)))
         outbound.nudge(tx, contact)
-
-
-def _contacts(tx: Transaction, row: GroupRow) -> dict[MemberId, Contact]:
-    """Return the members who are contacts."""
-    found = dict[MemberId, Contact]()
-    for member, contact_id in store_members.contacts_in(tx.db, row.chat):
-        contact = tx.contact(contact_id)
-        if contact is not None and contact.state == ContactState.CONTACT:
-            found[member] = contact
-    return found
 
 
 def _send(
@@ -242,7 +232,7 @@ def _sentence(tx: Transaction, row: GroupRow, gaps: list[MissingMessage]) -> str
         asked = "nobody who was asked has" if any(gap.asked for gap in missing) else "there was nobody to ask for"
         return f"{what}{seen}{',' if seen else ''} did not arrive, and {asked} {them}{copied}."
     verb = f"{what}{seen}{',' if seen else ''} {'has' if one else 'have'} not arrived{copied}."
-    if _contacts(tx, row):
+    if reach.within(tx, row.chat):
         return f"{verb} Members who are your contacts are asked for {them}."
     if logs.way_of(tx, row, group_rules.settings_of(row)) is not GroupWay.CONTACTS:
         return f"{verb} The group's relays are read for {them}."

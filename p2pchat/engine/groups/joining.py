@@ -53,6 +53,8 @@ MAX_EFFORT = 20_000_000
 """Half a minute of reading a log (`MembershipLog.effort`): hundreds of events that were made apart, after ten
 thousand.
 """
+ASKED, JOINED = b"", b"joined"
+"""Values of `Fact.GROUP_ASKED`: an invite is being used, or has led to a group."""
 MAX_OFFERS_A_DAY = 32
 """Groups of one contact that we become a member of in a day, without a question."""
 MAX_REFUSALS_A_DAY = 8
@@ -113,14 +115,15 @@ def _expects(tx: Transaction, contact: Contact, payload: GroupOffer) -> bool:
     """Return whether an offer is one that we answer: any of a contact's; of somebody who is known for a group alone,
     that to a group whose invite we have used, or to one that takes the place of a group in which we both are.
     """
-    if not contact.for_group or facts.get(tx.db, contact.id, Fact.GROUP_ASKED) is not None:
+    asked = facts.get(tx.db, contact.id, Fact.GROUP_ASKED)
+    if not contact.for_group or asked == ASKED:
         return True
     shared = [chat for chat, _ in store_members.chats_with(tx.db, contact.id)]
     successors = [history.log_of(tx, chat).state.successor for chat in shared]
     if any(successor is not None and successor[0] == payload.group for successor in successors):
         return True
     ours = contact.invite_id is not None and store_invites.get(tx.db, contact.invite_id) is not None
-    return not ours and not shared
+    return not ours and not shared and asked is None
 
 
 def answered(tx: Transaction, joins: list[tuple[Contact, GroupJoin]]) -> None:
@@ -305,7 +308,7 @@ def _join(tx: Transaction, contact: Contact, opened: Welcome) -> ChatId:
     if me.added_by in known.state.members:
         store_members.is_contact(tx.db, row.chat, me.added_by, contact.id)
     store_joins.ended(tx.db, opened.group)
-    facts.remove(tx.db, contact.id, Fact.GROUP_ASKED)
+    facts.put(tx.db, contact.id, Fact.GROUP_ASKED, JOINED)
     if me.added_in in told:
         notices.tell(tx, row, told[me.added_in])
     group = partners.of(tx.db, row.chat)

@@ -12,10 +12,9 @@ from p2pchat.core.contents import GroupItem
 from p2pchat.core.contents.group_item import MAX_KNOWN
 from p2pchat.core.ids import MemberId, MessageId
 from p2pchat.engine.delivery import outbound
+from p2pchat.engine.groups import reach
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store.contacts import ContactState
 from p2pchat.store.groups import epochs as store_epochs
-from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 
@@ -38,13 +37,10 @@ def carry(
     it in no log.
     """
     targets = []
-    for member, contact_id in store_members.contacts_in(tx.db, row.chat):
-        contact = tx.contact(contact_id)
-        if member in known or contact is None or contact.state != ContactState.CONTACT:
+    for member, contact in reach.within(tx, row.chat).items():
+        if member in known or store_epochs.chain(tx.db, epoch.pk, member) is None:  # added after it
             continue
-        if store_epochs.chain(tx.db, epoch.pk, member) is None:  # added after it
-            continue
-        if everybody or tx.net.route(contact_id) is not None:
+        if everybody or tx.net.route(contact.id) is not None:
             targets.append((member, contact))
     served = tuple(sorted(known | {row.member, *(member for member, _ in targets)}))[:MAX_KNOWN]
     for _, contact in targets:

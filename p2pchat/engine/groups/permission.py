@@ -5,10 +5,11 @@ The log decides what counts. This only says so first, and better: to the person 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
+from p2pchat.core.groups import rights
 from p2pchat.core.groups.events import (
+    Action,
     AddMembers,
     ChangeSetting,
     HandOver,
@@ -16,10 +17,9 @@ from p2pchat.core.groups.events import (
     MuteMember,
     RemoveMembers,
     SetRole,
-    UpdateMember,
 )
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.groups.settings import INVITES, OWNER_KEYS
+from p2pchat.core.groups.settings import INVITES
 from p2pchat.core.groups.state import GroupState, Member
 from p2pchat.core.ids import ChatId, MemberId, sender_of
 from p2pchat.engine.groups import wording
@@ -37,15 +37,24 @@ _WHO = {
     Role.MEMBER: "Everybody but observers",
 }
 
+_WHAT: Mapping[type, str] = {
+    AddMembers: "can add members",
+    RemoveMembers: "can remove members",
+    SetRole: "can change roles",
+    ChangeSetting: "can change this setting",
+    HandOver: "can make somebody else the owner",
+    MuteMember: "can mute members",
+}
 
-def check(db: Database, chat: ChatId, state: GroupState, me: MemberId, action: Any) -> None:
+
+def check(db: Database, chat: ChatId, state: GroupState, me: MemberId, action: Action) -> None:
     """Raise NotAllowed, with a sentence that says who may, if our role does not allow an action."""
     own = state.members[me].role if me in state.members else Role.OBSERVER
     if isinstance(action, LeaveGroup) and own is Role.OWNER:
         hint = "Make somebody else the owner first: `p2pchat group role CHAT M owner`."
         raise NotAllowed("You are the owner, and a group without one could not go on", hint=hint)
-    needed, what = _needed(action, state)
-    _check(db, chat, state, me, needed, what, _targets(action, state))
+    needed = rights.lowest_role(action, members_add=INVITES.read(state.settings) == "members")
+    _check(db, chat, state, me, needed, _WHAT.get(type(action), "can do that"), _targets(action, state))
     if isinstance(action, SetRole) and action.role <= own:
         raise NotAllowed(f"You can make nobody {wording.role(action.role)}: you give only roles below yours")
 
@@ -71,28 +80,7 @@ def _check(
             )
 
 
-def _needed(action: Any, state: GroupState) -> tuple[Role, str]:
-    """Return the lowest role that may do something, and what it is."""
-    match action:
-        case AddMembers():
-            members = INVITES.read(state.settings) == "members"
-            return Role.MEMBER if members else Role.ADMIN, "can add members"
-        case RemoveMembers():
-            return Role.ADMIN, "can remove members"
-        case SetRole():
-            return Role.ADMIN, "can change roles"
-        case ChangeSetting():
-            return Role.OWNER if action.key in OWNER_KEYS else Role.ADMIN, "can change this setting"
-        case HandOver():
-            return Role.OWNER, "can make somebody else the owner"
-        case MuteMember():
-            return Role.MODERATOR, "can mute members"
-        case LeaveGroup() | UpdateMember():
-            return Role.OBSERVER, ""
-    return Role.ADMIN, "can do that"
-
-
-def _targets(action: Any, state: GroupState) -> Iterable[Member]:
+def _targets(action: Action, state: GroupState) -> Iterable[Member]:
     ids = action.members if isinstance(action, RemoveMembers) else ()
     if isinstance(action, SetRole | MuteMember):
         ids = (action.member,)

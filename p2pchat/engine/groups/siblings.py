@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from p2pchat.core.groups.items import EventItem
 from p2pchat.core.ids import EpochId, MemberId
-from p2pchat.engine.groups import carriage, history
+from p2pchat.engine.groups import carriage, history, reach
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store.contacts import ContactState
 from p2pchat.store.groups import epochs as store_epochs
-from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 
@@ -21,16 +19,15 @@ def tell(tx: Transaction, row: GroupRow, epoch: EpochRow, raw: bytes) -> None:
     """Pass on an event that came sealed under `epoch` to those whom we added and who do not have that."""
     state = history.log_of(tx, row.chat).state
     ours = {
-        member: contact_id
-        for member, contact_id in store_members.contacts_in(tx.db, row.chat)
+        member: contact
+        for member, contact in reach.within(tx, row.chat).items()
         if member in state.members and state.members[member].added_by == row.member
     }
     for member in sorted(history.lack(tx, row.chat, epoch.id, ours)):
-        contact = tx.contact(ours[member])
         theirs = next((head.id for head in state.epoch_heads if _has(tx, row, member, head.id)), None)
         under = None if theirs is None else store_epochs.get(tx.db, row.chat, theirs)
-        if under is not None and contact is not None and contact.state == ContactState.CONTACT:
-            carriage.send_to(tx, row, contact, under, EventItem(raw))
+        if under is not None:
+            carriage.send_to(tx, row, ours[member], under, EventItem(raw))
 
 
 def _has(tx: Transaction, row: GroupRow, member: MemberId, epoch: EpochId) -> bool:

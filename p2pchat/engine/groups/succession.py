@@ -8,11 +8,8 @@ from p2pchat.core.groups import settings
 from p2pchat.core.groups.events import NameSuccessor
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import GroupSetting
-from p2pchat.engine.groups import changes, history, joining, permission
+from p2pchat.engine.groups import changes, history, joining, permission, reach
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store import contacts as store_contacts
-from p2pchat.store.contacts import ContactState
-from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 
 KEPT: tuple[GroupSetting[Any], ...] = (
@@ -49,9 +46,7 @@ def found(tx: Transaction, row: GroupRow, name: str) -> Succession:
             changes.change_setting(tx, new, setting.key, value)
     changes.make(tx, row, NameSuccessor(new.group_id))
     offered = 0
-    for id, known in store_members.contacts_in(tx.db, row.chat):
-        contact = store_contacts.get(tx.db, known)
-        if contact is not None and contact.state == ContactState.CONTACT and id != row.member:
-            joining.offer(tx, new, contact, max(state.members[id].role, Role.ADMIN))
-            offered += 1
+    for id, contact in reach.within(tx, row.chat).items():
+        joining.offer(tx, new, contact, max(state.members[id].role, Role.ADMIN))
+        offered += 1
     return Succession(new, offered, len(state.members) - 1 - offered)

@@ -11,11 +11,10 @@ from p2pchat.core.groups.state import Member
 from p2pchat.core.groups.welcome import Welcome
 from p2pchat.core.ids import EpochId, MemberId
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import history
+from p2pchat.engine.groups import history, reach
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import events as store_events
-from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 
 
@@ -36,11 +35,9 @@ def welcome_siblings(
     if event.prev_epoch is None:
         return
     ours = {
-        member: contact_id
-        for member, contact_id in store_members.contacts_in(tx.db, row.chat)
+        member: contact
+        for member, contact in reach.within(tx, row.chat).items()
         if member in members and members[member].added_by == row.member and members[member].added_in != event.id
     }
     for member in sorted(history.lack(tx, row.chat, event.prev_epoch, ours)):
-        contact = tx.contact(ours[member])
-        if contact is not None and contact.state == ContactState.CONTACT:
-            send(tx, row, contact, member, event.id, secret)
+        send(tx, row, ours[member], member, event.id, secret)

@@ -68,7 +68,7 @@ INSERT INTO group_parts (owner, hash, number, count, part, at) VALUES (?, ?, ?, 
 """
 _TRIM_PARTS = """
 DELETE FROM group_parts WHERE owner = ?1 AND hash = (
-    SELECT hash FROM group_parts WHERE owner = ?1 AND hash <> ?2 ORDER BY at LIMIT 1)
+    SELECT hash FROM group_parts WHERE owner = ?1 AND hash <> ?2 GROUP BY hash ORDER BY max(at), count(*) LIMIT 1)
     AND (SELECT count(*) FROM group_parts WHERE owner = ?1) > ?3
 """
 

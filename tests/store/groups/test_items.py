@@ -52,6 +52,20 @@ def test_what_waits_of_a_group_is_bounded_and_the_oldest_goes(db: Database) -> N
     assert keep(db, other[1], chat=OTHERS) == [b"o" * 3000], "no group takes room from another"
 
 
+@pytest.mark.parametrize("apart", [0, 1])
+def test_what_grows_is_kept_while_others_flood(db: Database, monkeypatch: pytest.MonkeyPatch, apart: int) -> None:
+    """A removal in parts, with many parts of what never becomes whole between them; in one transaction or in many."""
+    monkeypatch.setattr(items, "MAX_PARTS", 16)
+    pieces, at = cut(bytes(range(256)) * 6, 256), 1
+    for number, piece in enumerate(pieces):
+        at += apart
+        whole = keep(db, piece, at=at)
+        assert whole == ([bytes(range(256)) * 6] if piece is pieces[-1] else [])
+        for junk in range(items.MAX_PARTS // 2):
+            at += apart
+            keep(db, cut(b"%d %d" % (number, junk) + bytes(300), 256)[0], at=at)
+
+
 def test_who_has_most_waiting_gives_way_in_number(db: Database) -> None:
     fill(db)
     bob, eve = MemberId(b"b" * 8), MemberId(b"e" * 8)

@@ -1,0 +1,16 @@
+"""Which members of a group we can reach in a session: those who are contacts of ours, or known for a group alone."""
+
+from __future__ import annotations
+
+from p2pchat.core.ids import ChatId, MemberId
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.groups import members as store_members
+
+
+def within(tx: Transaction, chat: ChatId) -> dict[MemberId, Contact]:
+    """Return the members of a group whom we can reach, in the order of their ids. Nobody who is blocked is among them,
+    nor anybody whom we have not accepted.
+    """
+    known = ((member, tx.contact(contact)) for member, contact in store_members.contacts_in(tx.db, chat))
+    return {member: them for member, them in known if them is not None and them.state == ContactState.CONTACT}
