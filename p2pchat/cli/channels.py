@@ -59,7 +59,9 @@ def _words(result: dict[str, Any]) -> str:
     kind = "private" if result["private"] else "public"
     whose = "yours" if result["mine"] else "you follow it"
     heard = (
-        f"last heard from its writer on {short_date(result['heard'])}" if result["heard"] else "nothing has arrived yet"
+        f"its writer was last heard from: {short_date(result['heard'])}"
+        if result["heard"]
+        else "nothing has arrived yet"
     )
     lines = [f"{result['name']}: {kind}, {whose}, {counted(result['posts'], 'post')}; {heard}", f"id {result['id']}"]
     if result["mirrors"]:

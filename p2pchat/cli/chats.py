@@ -76,7 +76,7 @@ def clear(context: Context, args: Namespace) -> int:
     """Delete all messages of a chat, after a confirmation."""
     if not answers.confirm(context, f"Delete all messages of {args.chat} on this device?", sure=args.yes):
         return 1
-    return answers.say(context, "Deleted here. The other side keeps its copy.", "clear", chat=args.chat)
+    return answers.say(context, "Deleted here. Others keep their copies.", "clear", chat=args.chat)
 
 
 VERBS = (

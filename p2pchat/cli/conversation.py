@@ -27,7 +27,7 @@ def edit(context: Context, args: Namespace) -> int:
     """Run `p2pchat edit`: give a message of one's own another text."""
     text = checked_text(text_given(context, args.text))
     return answers.say(
-        context, "Edited. The other side sees that, and can see the earlier versions.", "edit", id=args.id, text=text
+        context, "Edited. It is marked as edited, and its earlier versions can be seen.", "edit", id=args.id, text=text
     )
 
 
@@ -77,11 +77,10 @@ def timer(context: Context, args: Namespace) -> int:
     elif result["timer"] is None:
         context.out.line("No timer is on: messages stay until they are deleted.")
     else:
-        context.out.line(
-            f"Messages disappear {format_duration(result['timer'])} after they are read. Set by {result['by']}."
-        )
+        by = "" if result["by"] is None else f" Set by {result['by']}."
+        context.out.line(f"Messages disappear {format_duration(result['timer'])} after they are read.{by}")
         if args.time is not None:
-            context.out.note("The other side's program is asked to delete them too; that cannot prevent copies.")
+            context.out.note("Everybody's program is asked to delete them; that cannot prevent copies.")
             if result["timer"] < HOUR_SECONDS:
                 context.out.note("No relay stores them: they arrive only while both of you are connected.")
     return 0
@@ -105,7 +104,7 @@ VERBS = (
         edit,
         (MESSAGE, Arg("TEXT", "the new text; omit it, or write -, to read it from stdin", required=False)),
         (),
-        "The other side sees that it was edited, and can see the earlier versions.",
+        "It is marked as edited, and its earlier versions can be seen.",
         example="p2pchat edit 0199a3f0 'Eight, behind the station'",
     ),
     Verb(
@@ -146,11 +145,11 @@ VERBS = (
         timer,
         (CHAT, Arg("TIME", "30s, 5m, 2h or 7d, or off; omit it to show the timer", required=False)),
         (),
-        "It applies to both sides, to messages written from now on. The time begins\n"
-        "when a message is read, for your own when it is sent. The other side's\n"
-        "program is asked to delete them too; that cannot prevent copies. With less\n"
-        "than an hour, messages arrive only while both of you are connected: no relay\n"
-        "stores them.",
+        "It applies to everybody in the chat, to messages written from now on. The time\n"
+        "begins when a message is read, for your own when it is sent. Everybody's\n"
+        "program is asked to delete them; that cannot prevent copies. With less than an\n"
+        "hour, messages arrive only while both of you are connected: no relay stores\n"
+        "them.",
         example="p2pchat timer anna 1w",
     ),
 )

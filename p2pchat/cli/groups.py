@@ -1,9 +1,10 @@
-"""Verbs about groups: group create show members add invite requests accept decline remove ban role mute hide report set
-recover keep successor leave log."""
+"""Verbs about groups: group create show members add invite requests accept decline remove ban role mute hide report
+reports set recover keep successor leave log."""
 
 from __future__ import annotations
 
 import math
+import shlex
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -60,9 +61,12 @@ def show(context: Context, args: Namespace) -> int:
         return 0
     rows = [
         ("members", f"{group['members']:,}"),
+        *([("being added", ", ".join(group["adding"]))] if group.get("adding") else []),
         ("you are", group["role"] or "not a member any more"),
-        ("keys", group["epoch"]),
+        *([("muted until", short_date(group["muted_until"]))] if group.get("muted_until") else []),
+        ("keys", group["epoch"] or "-"),
         *_rules(group["settings"]),
+        ("receipts", "yes" if group.get("receipts") else "no"),
         ("name", group["name"]),
         ("topic", group["topic"] or "-"),
     ]
@@ -133,7 +137,8 @@ def _member_row(member: Mapping[str, Any], label: str) -> list[Cell]:
 
 def add(context: Context, args: Namespace) -> int:
     """Add contacts to a group."""
-    words = f"Added to the group: {', '.join(args.c)}."
+    each = "They are a member once their node has" if len(args.c) == 1 else "Each is a member once their node has"
+    words = f"Being added: {', '.join(args.c)}. {each} answered; `p2pchat group show` says who is waited for."
     return answers.say(context, words, "add_members", chat=args.chat, contacts=args.c)
 
 
@@ -153,7 +158,7 @@ def _remove(context: Context, args: Namespace, *, ban: bool) -> int:
     names = {"member": first, "others": others}
     code = answers.say(context, words, "remove_member", chat=args.chat, **names, ban=ban, reason=args.reason)
     if not context.out.json:
-        context.out.note(_SEEN.format(chat=args.chat))
+        context.out.note(_SEEN.format(chat=shlex.quote(args.chat)))
     return code
 
 
@@ -193,7 +198,7 @@ def mute(context: Context, args: Namespace) -> int:
 
 def hide(context: Context, args: Namespace) -> int:
     """Hide a message of a member for all."""
-    return answers.say(context, "Hidden for all members.", "hide_message", id=args.id, reason=args.reason)
+    return answers.say(context, "Hidden for all members.", "hide_message", id=args.id, reason=args.reason or "")
 
 
 def report(context: Context, args: Namespace) -> int:
@@ -202,7 +207,22 @@ def report(context: Context, args: Namespace) -> int:
     def words(result: dict[str, Any]) -> str:
         return f"Reported to those who moderate the group: {counted(result['readers'], 'member')}."
 
-    return answers.say(context, words, "report_message", id=args.id, reason=args.reason)
+    return answers.say(context, words, "report_message", id=args.id, reason=args.reason or "")
+
+
+def reports(context: Context, args: Namespace) -> int:
+    """List the reports of messages that are still shown."""
+
+    def row(line: dict[str, Any]) -> list[Cell]:
+        return [cell(line["reply_to"], "dim"), cell(short_date(line["sent_at"]) or "-", "dim"), cell(line["text"])]
+
+    found = answers.show(context, row, "There are no open reports.", "group_reports", chat=args.chat)
+    if found and not context.out.json:
+        context.out.note(
+            "`p2pchat group hide ID REASON` hides a message for all. To keep it, delete the report here: its id is in "
+            "--json, for `p2pchat delete`."
+        )
+    return 0
 
 
 def successor(context: Context, args: Namespace) -> int:
@@ -269,8 +289,8 @@ def invite(context: Context, args: Namespace) -> int:
         if args.uses == 1
         else counted(args.uses, "person", "people")
     )
-    then = " They wait in `p2pchat group requests` until an admin accepts them." if args.ask else ""
-    context.out.note(f"For {many}, until {short_date(result['expires'])}. Members see each other.{then}")
+    then = " Whoever uses it waits in `p2pchat group requests` until an admin accepts them." if args.ask else ""
+    context.out.note(f"For {many}, until {short_date(result['expires'])}.{then} Every member sees every other member.")
     return 0
 
 
@@ -316,7 +336,7 @@ def log(context: Context, args: Namespace) -> int:
     """Show what was done in a group, and by whom."""
 
     def row(event: dict[str, Any]) -> list[Cell]:
-        return [cell(event["text"])]
+        return [cell(short_date(event.get("at")) or "-", "dim"), cell(event["text"])]
 
     answers.show(context, row, "Nothing yet.", "group_log", chat=args.chat, limit=args.limit, before=args.before)
     return 0
@@ -458,6 +478,15 @@ _ACTIONS = (
         notes="The owner, admins and moderators, without the author of the message, read in the chat that you report "
         "it, and why; nobody else does. They decide what to do.",
         example="p2pchat group report 0198f2a1 insults",
+    ),
+    Verb(
+        "group reports",
+        "list the reports of messages that are still shown",
+        reports,
+        (_GROUP,),
+        notes="The columns: the id of the message, when it was reported, and who reports it and why. Those who "
+        "moderate the group get reports. One ends when its message is hidden or deleted.",
+        example="p2pchat group reports friends",
     ),
     Verb(
         "group set",

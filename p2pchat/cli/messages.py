@@ -221,9 +221,9 @@ def read(context: Context, args: Namespace) -> int:
 
 def delete(context: Context, args: Namespace) -> int:
     """Delete a message here, or on both sides."""
-    words = "Deleted here. The other side keeps its copy."
+    words = "Deleted here. Others keep their copies."
     if args.for_both:
-        words = "Deleted here. The other side is asked to delete it too; it may already have been read or copied."
+        words = "Deleted here. Others are asked to delete it too; it may already have been read or copied."
     return answers.say(context, words, "delete", id=args.id, for_both=args.for_both)
 
 

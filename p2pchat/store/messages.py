@@ -82,6 +82,10 @@ def columns(table: str) -> str:
 
 
 _SELECT = f"SELECT {_COLUMNS} FROM messages "
+_REPORTS = f"""{_SELECT} WHERE chat = ? AND seq = 0 AND kind = ? AND reply_to IS NOT NULL AND sender <> ? AND EXISTS (
+    SELECT 1 FROM messages AS meant
+    WHERE meant.chat = messages.chat AND meant.id = messages.reply_to AND meant.deleted_at IS NULL)
+ORDER BY pk LIMIT ?"""
 _INDEXED = "INDEXED BY messages_in_order"
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
 # Between two epochs of a sender ids, which hold a time, say what is late: two copies of a profile may take turns.
@@ -235,6 +239,14 @@ def count_about(db: Database, chat: ChatId, sender: ContactId, since: int) -> in
         AND reply_to IS NOT NULL AND received_at > ?"""
     row = db.query_one(sql, (chat, sender, GroupNotice.KIND.number, since))
     return int(row[0]) if row else 0
+
+
+def reports(db: Database, chat: ChatId, limit: int) -> list[MessageRow]:
+    """Return the lines of a chat, the oldest first, that say that somebody else reports a message which is still shown
+    here.
+    """
+    rows = db.query(_REPORTS, (chat, GroupNotice.KIND.number, ME, limit))
+    return [made(row) for row in rows]
 
 
 def with_id(db: Database, id: MessageId) -> list[MessageRow]:
@@ -477,26 +489,6 @@ def _remove_all(db: Database, chat: ChatId) -> None:
         rows = db.query("SELECT pk, sender, text FROM messages WHERE chat = ?", (chat,))
         search_backlog.remove(db, [(pk, chat, sender, text) for pk, sender, text in rows])
     db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
-
-
-def missing_before(db: Database, chat: ChatId, sender: ContactId, seq: int) -> int:
-    """Return how many of the sender's messages are missing between this one and the previous one that is here.
-
-    Before the first one here, all from 1 on are missing; deleted ones are not. Nobody knows where an epoch that is
-    followed by another has ended (see `core.content.EPOCH`), so missing messages at its end are not counted.
-    """
-    row = db.query_one(
-        "SELECT coalesce(max(seq), 0) FROM messages WHERE chat = ? AND sender = ? AND seq < ?", (chat, sender, seq)
-    )
-    before = max(int(row[0]) if row else 0, seq - seq % EPOCH)
-    gap = seq - before - 1
-    if gap <= 0:
-        return 0
-    row = db.query_one(
-        "SELECT count(DISTINCT seq) FROM erased WHERE chat = ? AND sender = ? AND seq > ? AND seq < ?",
-        (chat, sender, before, seq),
-    )
-    return gap - (int(row[0]) if row else 0)
 
 
 def made(row: Row) -> MessageRow:

@@ -72,7 +72,7 @@ def find(db: Database, text: str) -> Contact:
         chat = NOTES if wanted in (*NOTES_NAMES, NOTES.hex()) else _of_nobody(db, wanted)
         partner = of(db, chat)
         if partner is None:
-            raise
+            raise _no_chat() from None
         return partner
     if wanted in NOTES_NAMES:  # a name of an earlier build
         candidates = [f"{contact.name} ({contact.id.hex()})", f"{NOTES_NAME} ({NOTES.hex()})"]
@@ -91,7 +91,15 @@ def _of_nobody(db: Database, wanted: str) -> ChatId:
     try:
         return direct_chat(contacts.resolve(groups, wanted))
     except NoSuchContact:
+        pass
+    try:
         return direct_chat(contacts.resolve(former, wanted))
+    except NoSuchContact:
+        raise _no_chat() from None
+
+
+def _no_chat() -> NoSuchContact:
+    return NoSuchContact("There is no chat with that name or id", hint="`p2pchat chats` lists them.")
 
 
 def names(db: Database) -> dict[ChatId, str]:

@@ -74,6 +74,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("forget", "forget a contact, with or without the chat", "[NAME]", CONTACT),
     Command("group", "found a group, or do something in this one", "VERB", GROUP, needs="create_group"),
     Command("members", "list the members of this group", "[WORDS]", TEXT, chat=True, also=("names",), needs="group"),
+    Command("reports", "go to the next message that somebody reports", chat=True, needs="group_reports"),
     Command("mention", "go to the next message that mentions you", needs="group"),
     Command(
         "channel",

@@ -28,7 +28,9 @@ PAGE_MEMBERS = 100
 
 class GroupInfo(NamedTuple):
     """A group. `role`: the user's, "" if they are not a member any more. `members`: how many there are. `epoch`: how
-    old the keys are, in a sentence. `problem`: what is wrong, in a sentence.
+    old the keys are, in a sentence. `problem`: what is wrong, in a sentence. `receipts`: the user tells contacts what
+    they have read. `adding`: the contacts who become members once their nodes have answered.
+    `muted_until`: None if the user is not muted.
     """
 
     chat: str
@@ -39,6 +41,9 @@ class GroupInfo(NamedTuple):
     settings: Mapping[str, Any]
     epoch: str
     problem: str
+    receipts: bool = False
+    adding: tuple[str, ...] = ()
+    muted_until: datetime | None = None
 
     @property
     def moderates(self) -> bool:
@@ -77,13 +82,16 @@ class Member(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What was done in a group, in a sentence. `known_by`: how many members are known to have seen it."""
+    """What was done in a group, in a sentence. `known_by`: how many members are known to have seen it. `at`: when this
+    node learned of it.
+    """
 
     id: str
     text: str
     by: str
     op: str
     known_by: int | None
+    at: datetime | None = None
 
 
 class Joining(NamedTuple):
@@ -114,6 +122,9 @@ def group_of(params: Mapping[str, Any]) -> GroupInfo:
         params.get("settings") or {},
         params.get("epoch") or "",
         params.get("problem") or "",
+        bool(params.get("receipts")),
+        tuple(params.get("adding") or ()),
+        time_of(params["muted_until"]) if params.get("muted_until") else None,
     )
 
 
@@ -132,7 +143,9 @@ def member_of(params: Mapping[str, Any]) -> Member:
 
 def done_of(params: Mapping[str, Any]) -> Done:
     """An event of the log of a group."""
-    return Done(params["id"], params["text"], params.get("by") or "", params.get("op") or "", params.get("known_by"))
+    at = time_of(params["at"]) if params.get("at") else None
+    by, op = params.get("by") or "", params.get("op") or ""
+    return Done(params["id"], params["text"], by, op, params.get("known_by"), at)
 
 
 def joining_of(params: Mapping[str, Any]) -> Joining:
@@ -200,6 +213,12 @@ SETTINGS = (
     Setting("recovery", "which admins can replace a lost owner: 2 of bob, carol, dan; or off", longest=2048),
 )
 """What `set_group` changes, in the order of the page."""
+
+RECEIPTS = Setting("receipts", "your contacts here count what you read", ("no", "yes"))
+"""What each member decides for themselves; `group_receipts` changes it."""
+
+COUNTED = {True: "Your contacts in this group count you from now on.", False: "Nobody is told any more."}
+"""What is so once the user has decided about receipts."""
 
 
 def plain(value: object) -> str:

@@ -87,7 +87,9 @@ GROUP = {
     "name": "friends",
     "topic": "the hut",
     "role": "admin",
+    "muted_until": None,
     "members": 3,
+    "adding": ["dave"],
     "settings": {
         "description": "",
         "slow_mode": 30,
@@ -286,6 +288,7 @@ ANSWERS: dict[str, Answer] = {
     "mute_member": GROUP,
     "hide_message": MESSAGE,
     "report_message": {"readers": 2},
+    "group_reports": [{**MESSAGE, "reply_to": "ab" * 16}],
     "set_group": GROUP,
     "recover_group": GROUP,
     "keep_group": GROUP,
@@ -298,6 +301,7 @@ ANSWERS: dict[str, Answer] = {
     "group_log": [
         {
             "id": ID,
+            "at": "2026-01-02T03:04:05.000Z",
             "text": "alice removed dave; 2 of 3 members have seen it.",
             "by": "alice",
             "op": "remove",

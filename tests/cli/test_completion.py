@@ -53,7 +53,7 @@ def named(node: FakeNode) -> FakeNode:
         (["contacts", ""], ["hide", "show"]),
         (["fly", "x"], []),
         (["gr"], ["group"]),
-        (["group", "re"], ["receipts", "recover", "remove", "report", "requests"]),
+        (["group", "re"], ["receipts", "recover", "remove", "report", "reports", "requests"]),
         (["group", "fly", "x"], []),
         (["group", "add", ""], ["friends"]),
         (["group", "add", "friends", "an"], ["Anna Lindqvist", "andrea"]),

@@ -54,6 +54,9 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
     (["mute", "friends", "bob", "off"], "mute_member", {"chat": "friends", "member": "bob", "seconds": 0}),
     (["hide", "1a2b", "too", "loud"], "hide_message", {"id": "1a2b", "reason": "too loud", "chat": None}),
     (["report", "1a2b", "too", "loud"], "report_message", {"id": "1a2b", "reason": "too loud", "chat": None}),
+    (["hide", "1a2b"], "hide_message", {"id": "1a2b", "reason": "", "chat": None}),
+    (["report", "1a2b"], "report_message", {"id": "1a2b", "reason": "", "chat": None}),
+    (["reports", "friends"], "group_reports", {"chat": "friends"}),
     (["leave", "friends"], "leave_group", {"chat": "friends"}),
     (["set", "friends", "slow_mode", "5m"], "set_group", {"chat": "friends", "key": "slow_mode", "value": "300"}),
     (["set", "friends", "slow_mode", "off"], "set_group", {"chat": "friends", "key": "slow_mode", "value": "0"}),
@@ -138,20 +141,24 @@ def test_names_that_look_alike_are_told_apart(node: FakeNode, p2pchat: Run) -> N
 
 def test_a_group_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
     assert p2pchat("group", "show", "friends").out.splitlines() == [
-        "members    3",
-        "you are    admin",
-        "keys       since 3 hours ago",
-        "slow_mode  30s",
-        "locked     no",
-        "newcomers  off",
-        "history    50",
-        "recovery   1 of alice",
-        "name       friends",
-        "topic      the hut",
+        "members      3",
+        "being added  dave",
+        "you are      admin",
+        "keys         since 3 hours ago",
+        "slow_mode    30s",
+        "locked       no",
+        "newcomers    off",
+        "history      50",
+        "recovery     1 of alice",
+        "receipts     no",
+        "name         friends",
+        "topic        the hut",
     ]
-    node.answers["group"] = {**node.answers["group"], "role": None, "problem": "Nobody was reached for a week."}  # type: ignore[dict-item]
+    known: Any = node.answers["group"]
+    node.answers["group"] = {**known, "role": None, "epoch": "", "problem": "Nobody was reached for a week."}
     gone = p2pchat("group", "show", "friends")
     assert "not a member any more" in gone.out
+    assert re.search(r"^keys +-$", gone.out, re.MULTILINE)
     assert "Nobody was reached" in gone.err
 
 
@@ -160,13 +167,23 @@ def test_data_alone_is_on_stdout(node: FakeNode, p2pchat: Run) -> None:
     made = p2pchat("group", "invite", "friends", "--uses", "1", "--ask")
     assert made.out == "P2PCHAT:ABC\n"
     assert "For one person" in made.err
-    assert "wait in" in made.err
+    assert "waits in" in made.err
     removed = p2pchat("group", "remove", "friends", "bob")
     assert removed.out == "bob is removed.\n"
     assert "for everyone who has seen it" in removed.err
     assert p2pchat("group", "role", "friends", "bob", "observer").out == "bob is an observer now.\n"
     assert p2pchat("group", "role", "friends", "bob", "moderator").out == "bob is a moderator now.\n"
-    assert "2 of 3 members have seen it" in p2pchat("group", "log", "friends").out
+    listed = p2pchat("group", "log", "friends").out
+    assert re.fullmatch(r"\d.* alice removed dave; 2 of 3 members have seen it\.\n", listed)
+    reported = p2pchat("group", "reports", "friends")
+    assert reported.out.startswith("ab" * 16)
+    assert "group hide" in reported.err
+    added = p2pchat("group", "add", "friends", "bob").out
+    assert added.startswith("Being added: bob. They are a member once their node has answered;")
+
+
+def test_a_name_in_a_command_to_copy_is_quoted(node: FakeNode, p2pchat: Run) -> None:
+    assert "`p2pchat group log 'the hut'`" in p2pchat("group", "remove", "the hut", "bob").err
 
 
 @pytest.mark.parametrize(
@@ -216,7 +233,8 @@ def test_nothing_that_others_chose_reaches_the_terminal(node: FakeNode, p2pchat:
     node.answers["leave_group"] = {"chat": ID, "name": EVIL}
     node.answers["group_requests"] = [{"id": ID, "name": EVIL, "words": EVIL, "at": None, "via": EVIL}]
     node.answers["answer_request"] = {"id": ID, "name": EVIL}
-    lines = {"members": 2, "show": 7, "requests": 1, "log": 1, "leave": 1, "accept": 1, "decline": 1}
+    node.answers["group_reports"] = [{"reply_to": ID, "sent_at": "2026-01-02T03:04:05.000Z", "text": EVIL}]
+    lines = {"members": 2, "show": 9, "reports": 1, "requests": 1, "log": 1, "leave": 1, "accept": 1, "decline": 1}
     for action, most in lines.items():
         result = p2pchat("group", action, "friends", *["1a"] * (action in ("accept", "decline")))
         assert result.code == 0

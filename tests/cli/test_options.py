@@ -74,6 +74,7 @@ POSITIONALS = {
     "group role": ["friends", "bob", "admin"],
     "group hide": ["0198f2a1", "spam"],
     "group report": ["0198f2a1", "spam"],
+    "group reports": ["friends"],
     "group mute": ["friends", "bob", "8h"],
     "group set": ["friends", "slow_mode", "30s"],
     "group recover": ["friends", "bob"],

@@ -42,6 +42,7 @@ from p2pchat.core.contents.file import (
     PEAKS,
     FileForm,
 )
+from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.contents.queues import MAX_QUEUES, AnnouncedQueue
 from p2pchat.core.contents.receipt import DELIVERED
 from p2pchat.core.contents.relay import NO_RELAY
@@ -52,7 +53,7 @@ from p2pchat.core.contents.transfer import TransferNews
 from p2pchat.core.envelope import MAX_CONTENT
 from p2pchat.core.file_boxes import MAX_ADDRESS, MAX_TOKEN, NOWHERE, BoxRelay, SharedBoxes
 from p2pchat.core.files import MAX_FILE_BYTES
-from p2pchat.core.ids import MessageId, PeerKey, SessionId
+from p2pchat.core.ids import MemberId, MessageId, PeerKey, SessionId
 from p2pchat.core.relays import Relay
 from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.errors import CannotOpen
@@ -116,6 +117,9 @@ EXAMPLES = {
         ),
     ),
     "file in a group at no relay": replace(SAID, payload=replace(PHOTO, boxes=NOWHERE)),
+    "file in a group for somebody": replace(
+        SAID, payload=replace(PHOTO, boxes=NOWHERE, mentions=(MentionedMember(MemberId(b"m" * 8), "anna"),))
+    ),
     "voice note in reply": replace(
         SAID, payload=File(FileForm.VOICE, "v.opus", "", 1, b"k" * 32, b"r" * 32, 0, 0, 1, bytes(PEAKS)), reply_to=ID
     ),
@@ -160,6 +164,7 @@ NEXT_HAS_A_MEANING = (
     *("profile", "addresses", "text", "empty text", "longest text", "reply that expires"),
     *("queues", "no queues", "reply with the longest text and quote", "edit"),
     *("picture", "voice note in reply", "empty file of a newer form", "largest file"),
+    *("picture in a group", "file in a group at no relay"),
 )
 """The next field is the mark, the next transport key, the quote, who is mentioned, descriptors of relays, or where a
 file lies."""

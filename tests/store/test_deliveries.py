@@ -87,7 +87,6 @@ def test_it_is_listed_read_paged_and_searched(db: Database) -> None:
     ]
     assert [row.text for row in messages.since(db, GROUP, 0)] == [row.text for row in rows[:5]]
     assert messages.next_seq(db, GROUP) == 2
-    assert messages.missing_before(db, GROUP, BOB, 5) == 3
     assert chats.read(db, GROUP, page[1].pk, 7) == [page[0].id, page[1].id]
     assert chats.unread(db, GROUP).count == 2
     assert chats.unread(db, ALICE_CHAT).count == 1

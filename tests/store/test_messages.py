@@ -203,16 +203,6 @@ def test_a_deleted_number_does_not_come_back(db: Database) -> None:
     assert messages.next_seq(db, ALICE_CHAT) == 3
 
 
-def test_missing_before(db: Database) -> None:
-    save(db, said(3), said(4), said(9), said(6, sender=ME))
-    found = {seq: messages.missing_before(db, ALICE_CHAT, ALICE, seq) for seq in (3, 4, 9)}
-    assert found == {3: 2, 4: 0, 9: 4}
-    save(db, said(7))
-    assert messages.missing_before(db, ALICE_CHAT, ALICE, 9) == 1
-    messages.delete(db, messages.with_id(db, said(7).id)[0].pk)
-    assert messages.missing_before(db, ALICE_CHAT, ALICE, 9) == 3
-
-
 # --- finding -------------------------------------------------------------------------------------
 
 

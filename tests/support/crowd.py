@@ -172,7 +172,7 @@ class Crowd:
 
     def _open(self, event: GroupEvent, before: CrowdEpoch, most: int) -> list[bytes]:
         """Open a rekey as some members; return the secrets, all of which are the same."""
-        members = self.log.members_at(EpochId(event.id))
+        members = self.log.members_at(EpochId(event.id)).values()
         leaves = [Leaf(member.id, member.leaf, member.kem) for member in members]
         ours = [member.id for member in members if member.id in self.known]
         chosen = self._chance.sample(ours, min(most, len(ours)))

@@ -423,10 +423,7 @@ class Day:
         log = MembershipLog(group_of(alice).group_id)
         log.restore(await self._events_of(alice))
         epochs = {EpochId(event) for event in await _epoch_events(alice)}
-        readers = {
-            epoch: frozenset(member.id for member in log.members_at(epoch))
-            for epoch in {one.epoch for one in self._ledger.values()}
-        }
+        readers = {epoch: frozenset(log.members_at(epoch)) for epoch in {one.epoch for one in self._ledger.values()}}
         figures.epochs, figures.members, figures.written = len(epochs), len(log.state.members), len(self._ledger)
         await trio.sleep(600)
         for name, node in self._there.items():

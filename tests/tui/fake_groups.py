@@ -65,6 +65,9 @@ class FakeGroups(ABC):
         """Ours in each group."""
         self.asking_to_join: dict[str, list[Json]] = {}
         self.done: dict[str, list[Json]] = {}
+        self.receipts: dict[str, bool] = {}
+        self.reports: dict[str, list[Json]] = {}
+        self.adding: list[str] = []
 
     @abstractmethod
     def _message(
@@ -118,7 +121,8 @@ class FakeGroups(ABC):
     def does(self, chat: str, text: str, op: str = "add", known_by: int | None = None) -> None:
         """Something is done in a group, and is said in a line."""
         by = text.split()[0]
-        self.done[chat].append({"id": self._id(64), "text": text, "by": by, "op": op, "known_by": known_by})
+        at = f"2026-11-20T09:{len(self.done[chat]) % 60:02}:00.000Z"
+        self.done[chat].append({"id": self._id(64), "at": at, "text": text, "by": by, "op": op, "known_by": known_by})
         self._message(chat, by, text, "received", None, kind="group", member={"id": "0" * 16, "name": by})
         self._emit("group", {"chat": chat})
 
@@ -153,6 +157,8 @@ class FakeGroups(ABC):
             "role": self.roles[ident],
             "members": len(self.members[ident]),
             "settings": rules,
+            "adding": self.adding,
+            "receipts": self.receipts.get(ident, False),
             "epoch": "The keys are 2 hours old.",
             "problem": "",
         }
@@ -174,7 +180,18 @@ class FakeGroups(ABC):
         raise errors.NoSuchContact("There is no such member")
 
     def _do_group_receipts(self, chat: str, wanted: bool = True) -> Json:
-        return self._do_group(chat) | {"receipts": wanted}
+        self.receipts[chat] = wanted
+        return self._do_group(chat)
+
+    def reported(self, chat: str, message: Json, by: str, why: str) -> None:
+        """A member reports a message to us, in a line of the chat."""
+        who = {"id": "0" * 16, "name": by}
+        text = f"{by} reports a message: {why}"
+        line = self._message(chat, by, text, "received", None, kind="group", member=who, reply_to=message["id"])
+        self.reports.setdefault(chat, []).append(line)
+
+    def _do_group_reports(self, chat: str) -> list[Json]:
+        return self.reports.get(chat, [])
 
     def _do_remove_member(self, chat: str, member: str, ban: bool = False, reason: str = "") -> Json:
         del ban, reason

@@ -270,7 +270,14 @@ def in_group(*keys: str) -> Act:
         node.writes(chat, anna, "there is one in the hut", ago=timedelta(minutes=5), reply_to=asked["id"], quote=quote)
         node.read_upto[chat] = len(node.history[chat])
         node.done[chat] += [
-            {"id": f"{number:064x}", "text": text, "by": "Anna Lindqvist", "op": "add", "known_by": None}
+            {
+                "id": f"{number:064x}",
+                "at": f"2026-11-{20 + number % 10}T09:00:00.000Z",
+                "text": text,
+                "by": "Anna Lindqvist",
+                "op": "add",
+                "known_by": None,
+            }
             for number, text in enumerate(_DONE)
         ]
         node.wants_in(chat, "Ольга", "I am a friend of Tomás, he told me about Fridays")

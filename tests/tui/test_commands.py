@@ -56,7 +56,7 @@ def lines(found: list[Completion]) -> list[str]:
 def test_names_of_commands_are_completed() -> None:
     assert lines(completions("/he", [], [])) == ["/help "]
     assert lines(completions("/rel", [], [])) == ["/relays "]
-    assert lines(completions("/rep", [], [])) == ["/reply"]
+    assert lines(completions("/rep", [], [])) == ["/reports", "/reply"]
     assert len(completions("/", [], [])) == len(offered())
 
 

@@ -11,6 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from p2pchat.api import methods
+from p2pchat.tui.actions.groups import prompt
 from p2pchat.tui.app import ChatApp
 from p2pchat.tui.commands import completions, offered, parse
 from p2pchat.tui.group_verbs import VERBS, ways
@@ -274,6 +275,60 @@ def test_a_member_lets_authors_count_that_they_read(tmp_path: Path, monkeypatch:
             await enter(app, pilot, "/group receipts yes")
             await until(pilot, lambda: "count you from now on" in notices(app))
             assert node.named("group_receipts") == [{"chat": chat, "wanted": True}]
+            await pilot.press("ctrl+y")
+            await until(pilot, lambda: "receipts     yes" in take(app).shown)
+            assert "Enter change" not in take(app).shown, "a rule is highlighted, and those are for admins"
+            await pilot.press(*["down"] * len(SETTINGS))
+            await until(pilot, lambda: "Enter change" in take(app).shown)
+            await pilot.press("enter")
+            await until(pilot, lambda: "Nobody is told any more." in take(app).shown)
+            assert node.named("group_receipts")[1:] == [{"chat": chat, "wanted": False}]
+            assert "receipts     no" in take(app).shown
+
+    run(main())
+
+
+def test_the_log_of_a_group_says_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
+            node.done[chat].clear()
+            node.does(chat, "anna added Bob.")
+            await enter(app, pilot, "/group log")
+            await until(pilot, lambda: "20 Nov 09:00  anna added Bob." in take(app).shown)
+
+    run(main())
+
+
+def test_whom_a_group_waits_for_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch) as (node, _chat, app, pilot):
+            monkeypatch.setattr(node, "adding", ["Zoë", "Dan"])
+            await pilot.press("ctrl+y")
+            await until(pilot, lambda: "once their nodes answer: Zoë, Dan." in " ".join(take(app).shown.split()))
+
+    run(main())
+
+
+def test_a_moderator_goes_from_one_report_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, MODERATOR) as (node, chat, app, pilot):
+            await enter(app, pilot, "/group reports")
+            await until(pilot, lambda: "There are no open reports in this group." in notices(app))
+            rude, spam = [node.writes(chat, BOB, text) for text in ("rude", "spam")]
+            for message in (rude, spam):
+                node.reported(chat, message, "eve", f"it is {message['text']}")
+
+            def at(message: dict[str, Any], words: str) -> bool:
+                selected = app.main.conversation.selected
+                return selected is not None and selected.id == message["id"] and words in notices(app)
+
+            await pilot.press("alt+r")
+            await until(pilot, lambda: at(rude, "1 of 2 open reports: eve reports a message: it is rude"))
+            await pilot.press("alt+r")
+            await until(pilot, lambda: at(spam, "2 of 2 open reports"))
+            await enter(app, pilot, "/reports")
+            await until(pilot, lambda: at(rude, "1 of 2"))
+            assert "m more" in take(app).shown, "hiding is in the menu"
 
     run(main())
 
@@ -314,6 +369,15 @@ def test_a_member_can_only_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     run(main())
 
 
+def test_who_is_muted_reads_until_when_where_they_would_write() -> None:
+    group = {"chat": "c0", "name": "Football", "role": MEMBER, "members": 2}
+    muted = group_of(group | {"muted_until": "2026-11-20T09:00:00.000Z"})
+    at = muted.muted_until
+    assert at is not None
+    assert prompt(muted) == f"you are muted until 20 Nov {at:%H:%M}: you can read and react"
+    assert prompt(group_of(group | {"muted_until": None})) == ""
+
+
 def test_an_observer_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with in_group(tmp_path, monkeypatch, OBSERVER) as (_, chat, app, pilot):
@@ -338,7 +402,7 @@ def test_the_page_of_a_group_changes_its_rules(tmp_path: Path, monkeypatch: pyte
             await pilot.press("h", "i", "enter")
             await until(pilot, lambda: node.rules[chat]["topic"] == "hi")
             await until(pilot, lambda: not app.screen.query("Field.-asked"))
-            await pilot.press(*["down"] * (len(SETTINGS) - 1), "enter")
+            await pilot.press(*["down"] * (len(SETTINGS) - 2), "enter")
             await until(pilot, lambda: app.screen.query("Field.-asked"))
             await pilot.press("escape", "l")
             await until(pilot, lambda: "What was done in Football" in take(app).shown)
@@ -363,7 +427,7 @@ def test_a_group_is_founded_with_contacts(tmp_path: Path, monkeypatch: pytest.Mo
             carol = app.state.named("Carol")[0].id
             assert node.named("create_group") == [{"name": "Chess club", "contacts": [carol]}]
             await enter(app, pilot, "/group add anna")
-            await until(pilot, lambda: "Anna is added to Chess club" in notices(app))
+            await until(pilot, lambda: "Anna becomes a member of Chess club" in notices(app))
 
     run(main())
 

@@ -535,6 +535,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("file", Content(photo, other, 4, NOW, reply_to=number, expire_s=60)),
         ("file-voice", Content(voice, other, 5, NOW)),
         ("file-group", Content(replace(photo, boxes=shared), other, 6, NOW)),
+        ("file-mentions", Content(replace(photo, caption="@anna", boxes=shared, mentions=(anna,)), other, 6, NOW)),
         ("file-newer", Content(replace(photo, form=255, size=MAX_FILE_BYTES), other, 6, NOW)),
         ("transfer", Content(Transfer(number, TransferNews.WITHDRAWN), other, 0, NOW)),
         ("transfer-newer", Content(Transfer(number, 255), other, 0, NOW)),
@@ -629,6 +630,9 @@ def contents() -> Iterator[tuple[str, Vector]]:
     ):
         changed = encode([1, File.KIND.number, number, 4, NOW, None, 0, replace(photo, boxes=boxes).encode(), []])
         yield f"content-bad-file-{name}", refused("content", about, bytes=changed)
+    unnamed = [*photo.encode(), None, [[bytes(8)]]]
+    changed = encode([1, File.KIND.number, number, 4, NOW, None, 0, unnamed, []])
+    yield "content-bad-file-mention", refused("content", "a mention without words", bytes=changed)
     good = encode(fields)
     yield "content-bad-end", refused("content", "a byte too many", bytes=good + b"\0")
     yield "content-bad-canonical", refused("content", "type 0 in two bytes", bytes=good[:2] + b"\xcc" + good[2:])

@@ -126,6 +126,89 @@ def test_who_may_not_is_told_who_may(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
+def test_what_cannot_be_is_said_with_what_can(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+
+        async def told(node: WorldNode, method: str, chat: str = "hikers", **fields: Any) -> str:
+            with pytest.raises(UsageError) as caught:
+                await node.call(method, chat=chat, **fields)
+            return caught.value.line()
+
+        assert (await told(alice, "set_role", member="alice", role="member")).startswith(
+            "You cannot change your own role. `p2pchat group role CHAT M owner` makes somebody else the owner"
+        )
+        assert await told(bob, "set_role", member="bob", role="admin") == "You cannot change your own role."
+        assert await told(alice, "add_members", contacts=["bob"]) == "bob is a member of hikers already."
+        assert await told(alice, "group", chat="walkers") == (
+            "There is no chat with that name or id. `p2pchat chats` lists them."
+        )
+        assert await told(bob, "group_invite") == (
+            "Only the owner and admins can make invites, and you are a member. Ask alice."
+        )
+        for method, fields in (("group_requests", {}), ("answer_request", {"id": "1a2b"})):
+            assert await told(bob, method, **fields) == (
+                "Only the owner and admins can decide who joins, and you are a member. Ask alice."
+            )
+        assert await told(alice, "answer_request", id="1a2b") == (
+            "Nobody with that id or name asks to join this group. `p2pchat group requests CHAT` lists who does."
+        )
+        await alice.call("set_group", chat="hikers", key="name", value="the hikers")
+        assert (await told(alice, "remove_member", chat="the hikers", member="eve")).endswith(
+            "`p2pchat group members 'the hikers'` lists them."
+        )
+
+    run_world(tmp_path, main)
+
+
+def test_who_is_being_added_is_said_until_their_node_has_answered(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _bob = await found(world, "alice", "bob")
+        dave = await world.start("dave")
+        await befriend(alice, dave)
+        await dave.stop()
+        events = alice.engine.events.subscribe()
+        shown = await alice.call("add_members", chat="hikers", contacts=["dave", "bob"])
+        assert (shown["adding"], shown["members"]) == (["dave"], 2)
+        while (event := await events.receive())["event"] != "group":
+            pass
+        assert event["adding"] == ["dave"]
+        dave = await world.start("dave")
+        await has_members(dave, "hikers", 3)
+        await has_members(alice, "hikers", 3)
+        assert (await alice.call("group", chat="hikers"))["adding"] == []
+
+    run_world(tmp_path, main)
+
+
+def test_the_log_says_when_and_the_chat_leaves_out_what_nodes_do_by_themselves(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        tower = world.mailbox("tower")
+        alice, bob = await found(world, "alice", "bob")
+        await alice.call("relays", add=tower.address)
+        await alice.call("set_group", chat="hikers", key="description", value="be kind")
+
+        async def ops(text: str) -> bool:
+            return any(text in line["text"] for line in await bob.call("group_log", chat="hikers"))
+
+        await until(lambda: ops("changed the relays that carry the group"))
+        await alice.call("set_group", chat="hikers", key="topic", value="the hut")
+        await alice.call("timer", chat="hikers", seconds=3600)
+        await until(lambda: ops("set messages to disappear"))
+        done = await bob.call("group_log", chat="hikers")
+        assert [line["text"] for line in done[-2:]] == [
+            "alice set the topic: the hut.",
+            "alice set messages to disappear 1 hour after they are read.",
+        ]
+        assert [line["at"] for line in done] == sorted(line["at"] for line in done)
+        assert done[0]["at"].endswith("Z")
+        lines = [line["text"] for line in await bob.call("log", chat="hikers") if line["kind"] == "group"]
+        assert "alice set the topic: the hut." in lines
+        assert not any("relays" in line for line in lines)
+
+    run_world(tmp_path, main)
+
+
 def test_members_add_their_contacts_once_the_rule_says_so(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await found(world, "alice", "bob")
@@ -159,7 +242,7 @@ def test_members_add_their_contacts_once_the_rule_says_so(tmp_path: Path) -> Non
         for key, value in (("slow_mode", "30"), ("slow_mode", "0"), ("newcomers", "1"), ("history", "50")):
             await alice.call("set_group", chat="hikers", key=key, value=value)
         assert [line["text"] for line in await alice.call("group_log", chat="hikers", limit=4)] == [
-            "You set slow mode: a member can write every 30 seconds.",
+            "You set slow mode: each member can write once every 30 seconds.",
             "You ended slow mode.",
             "You let newcomers send links and files only after 1 hour.",
             "You let newcomers read the last 50 texts from before they join.",
@@ -196,12 +279,15 @@ def test_who_is_muted_is_told_until_when_and_is_shown_again_after_that(tmp_path:
             return all([await muted(node) == ["bob"] for node in (alice, bob, carol)])
 
         await until(is_told)
+        assert (await bob.call("group", chat="hikers"))["muted_until"] is not None
+        assert (await alice.call("group", chat="hikers"))["muted_until"] is None
         line = (await bob.call("group_log", chat="hikers"))[-1]["text"]
         assert re.fullmatch(r"carol muted you until \d+ \w+ \d+, \d\d:\d\d UTC\.", line), line
         with pytest.raises(NotNow, match=r"You are muted in hikers until \d+ \w+ \d+, \d\d:\d\d UTC"):
             await bob.call("send", chat="hikers", text="I am not to say this")
         await trio.sleep(3601)
         assert await muted(alice) == []
+        assert (await bob.call("group", chat="hikers"))["muted_until"] is None
         await bob.call("send", chat="hikers", text="I am back")
         await reads(alice, "hikers", "I am back")
         await alice.call("mute_member", chat="hikers", member="bob", seconds=3600)

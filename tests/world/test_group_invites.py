@@ -95,6 +95,8 @@ def test_an_invite_is_good_for_as_many_as_it_says(tmp_path: Path) -> None:
         await join(carol, invite["text"])
         await has_members(carol, "hikers", 3)
         assert (await carol.call("group", chat="hikers"))["role"] == "observer"
+        (listed,) = [each for each in await alice.call("invites") if each["id"] == invite["id"]]
+        assert (listed["state"], listed["uses"]) == ("used", 1)
         with pytest.raises(InviteExpired):
             await dan.call("add", invite=invite["text"], timeout=60)
         await has_members(alice, "hikers", 3)
@@ -111,7 +113,8 @@ def test_a_contact_uses_an_invite_in_the_session_there_is(tmp_path: Path) -> Non
         carol = await world.start("carol")
         await befriend(alice, carol)
         invite = await alice.call("group_invite", chat="hikers")
-        await carol.call("add", invite=invite["text"])
+        answer = await carol.call("add", invite=invite["text"])
+        assert (answer["group"], answer["state"], answer["name"]) == (True, "contact", "alice")
         for node in (alice, carol):
             await has_members(node, "hikers", 3)
         assert [one["name"] for one in await carol.call("contacts")] == ["alice"]

@@ -141,3 +141,27 @@ def test_nobody_is_mentioned_by_words_that_do_not_stand_in_the_text(tmp_path: Pa
         assert (await text_of(bob, "@friend you"))["mentions_me"]
 
     run_world(tmp_path, main)
+
+
+def test_a_caption_mentions_the_one_who_is_meant(tmp_path: Path) -> None:
+    source = tmp_path / "map.txt"
+    source.write_text("north")
+
+    async def main(world: World) -> None:
+        alice, first, second = [await world.start(name) for name in ("alice", "anna", "Anna")]
+        for node in (first, second):
+            await befriend(alice, node)
+        people = [contact["id"] for contact in await alice.call("contacts")]
+        await alice.call("create_group", name="hikers", contacts=people)
+        for node in (alice, first, second):
+            await has_members(node, "hikers", 3)
+        ids = await members(alice)
+        contact = next(each for each in await alice.call("contacts") if each["name"] == "anna")
+        await alice.call("rename", contact=contact["id"], name="the climber")
+        await alice.call("send_file", chat="hikers", path=str(source), caption="@the climber this is the way")
+        for node, meant in ((first, True), (second, False)):
+            shown = await text_of(node, "@the climber this is the way")
+            assert (shown["kind"], shown["mentions_me"]) == ("file", meant)
+            assert shown["mentions"] == [{"id": ids["anna"], "words": "the climber", "me": meant}]
+
+    run_world(tmp_path, main)

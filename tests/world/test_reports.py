@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,33 @@ def test_those_who_moderate_read_what_is_reported_and_nobody_else(tmp_path: Path
         await bob.call("send", chat="hikers", text="later")
         await reads(dave, "hikers", "later")
         assert await lines(dave) == []
+
+    run_world(tmp_path, main)
+
+
+def test_a_report_is_open_while_its_message_is_shown(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol, dave = await moderated(world)
+        sent = [await dave.call("send", chat="hikers", text=text) for text in ("one", "two", "three")]
+        for node in (alice, bob, carol):
+            await reads(node, "hikers", "one", "two", "three")
+        for message in sent:
+            await bob.call("report_message", id=message["id"], reason="spam")
+
+        async def are_open(node: WorldNode, *places: int) -> bool:
+            found = await node.call("group_reports", chat="hikers")
+            return [line["reply_to"] for line in found] == [sent[place]["id"] for place in places]
+
+        for node in (alice, carol):
+            await until(partial(are_open, node, 0, 1, 2))
+        assert await bob.call("group_reports", chat="hikers") == [], "what one reports is not for oneself to decide"
+        await carol.call("hide_message", id=sent[1]["id"])
+        await until(partial(are_open, alice, 0, 2))
+        first = (await alice.call("group_reports", chat="hikers"))[0]
+        assert (first["kind"], first["quote"]["text"]) == ("group", "one")
+        await alice.call("delete", id=first["id"])
+        assert await are_open(alice, 2), "a moderator who does not share the view"
+        assert await are_open(carol, 0, 2)
 
     run_world(tmp_path, main)
 

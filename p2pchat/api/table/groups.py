@@ -19,7 +19,7 @@ ROLES: Final = ("owner", "admin", "moderator", "member", "observer")
 SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history", "recovery")
 """What `set_group` can change."""
 
-GROUP: Final = "{chat, name, topic, role, members, settings, receipts, epoch, problem}"
+GROUP: Final = "{chat, name, topic, role, muted_until, members, adding, settings, receipts, epoch, problem}"
 _MEMBER = Param("member", "text", "A member of the group: their id, a unique prefix of it, or their name in the group.")
 _ROLE_DOC = "`role` is owner, admin, moderator, member or observer"
 
@@ -105,6 +105,14 @@ METHODS: Final[tuple[Method, ...]] = (
         ),
     ),
     Method(
+        "group_reports",
+        "Returns the lines of a group, the oldest first, in which members report a message that is still shown here: "
+        "at most 100. `reply_to` is that message. A report ends when the message is hidden or deleted, or when the "
+        "user deletes its line.",
+        f"[{MESSAGE}]",
+        (CHAT,),
+    ),
+    Method(
         "leave_group",
         "Leaves a group. The members are told; what was written stays in the chat, which can only be read from then "
         "on. An owner has to make somebody else the owner first.",
@@ -162,11 +170,12 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "group",
-        "Returns what there is to know about a group. `role` is the user's, null if they are not a member any more; "
-        "`members` is their number. `settings` has the settings that `set_group` changes. "
-        "`receipts`: `group_receipts` is on. `epoch` says in words for "
-        "people how old the present keys are; `problem` says in sentences what is wrong, also who asks for another "
-        "owner, or is empty. In `settings`, `recovery` is {needed, members: [{id, name}]} or null.",
+        "Returns what there is to know about a group. `role` and `muted_until` are the user's, null if they are not a "
+        "member any more, or not muted; `members` is their number, `adding` the names of the contacts who become "
+        "members once their nodes have answered. `settings` has the settings that `set_group` changes. "
+        "`receipts`: `group_receipts` is on. `epoch` says in words for people how old the present keys are; `problem` "
+        "says in sentences what is wrong, also who asks for another owner, or is empty. "
+        "In `settings`, `recovery` is {needed, members: [{id, name}]} or null.",
         f"{GROUP}; {_ROLE_DOC}",
         (CHAT,),
     ),
@@ -186,8 +195,9 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "group_log",
         "Returns what was done in a group, newest last, in whole sentences for people: `text`. `op` is the kind of the "
-        "event, `by` the name of the member who did it, and `known_by` how many members are known to have seen it.",
-        "[{id, text, by, op, known_by}]",
+        "event, `by` the name of the member who did it, `at` when this node learned of it, and `known_by` how many "
+        "members are known to have seen it.",
+        "[{id, at, text, by, op, known_by}]",
         (
             CHAT,
             Param("limit", "integer", "The maximum number of events.", default=50),

@@ -7,7 +7,9 @@ from enum import IntEnum
 from typing import Any, Self
 
 from p2pchat.core import codec
+from p2pchat.core.contents import mention
 from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.file_boxes import SharedBoxes
 from p2pchat.core.files import MAX_FILE_BYTES, NAME_BYTES
 from p2pchat.core.primitives import KEY_BYTES
@@ -50,7 +52,7 @@ class File(Payload):
     """form: a `FileForm`; one that is unknown here counts as a file. name, media, caption: as the sender says, not
     cleaned. size: in bytes. key, root: 32 bytes each, see `core.files`. width, height: pixels, of a picture. duration:
     ms, of a voice note. preview: a small JPEG, or `PEAKS` bytes of a voice note, unchecked. boxes: in a group, where it
-    lies at relays.
+    lies at relays. mentions: in a group, whom the caption mentions.
     """
 
     KIND = Kind(4, "file", visible=True, in_group=True)
@@ -66,9 +68,12 @@ class File(Payload):
     preview: bytes = b""
     caption: str = ""
     boxes: SharedBoxes | None = None
+    mentions: tuple[MentionedMember, ...] = ()
 
     def encode(self) -> list[object]:
         """Return the fields, in their order on the wire."""
+        boxes = None if self.boxes is None else self.boxes.value()
+        in_group = [boxes, mention.written(self.mentions)] if self.mentions else [] if boxes is None else [boxes]
         return [
             self.form,
             self.name,
@@ -81,7 +86,7 @@ class File(Payload):
             self.duration,
             self.preview,
             self.caption,
-            *([] if self.boxes is None else [self.boxes.value()]),
+            *in_group,
         ]
 
     @classmethod
@@ -89,7 +94,8 @@ class File(Payload):
         """Read the fields. Raises CannotOpen."""
         known = _SHAPE(value)
         boxes = SharedBoxes.read(value[11]) if len(value) > 11 and value[11] is not None else None
-        fields = cls(*(*known, boxes))
+        mentions = mention.read(value[12]) if len(value) > 12 else ()
+        fields = cls(*(*known, boxes, mentions))
         if not fields.name or fields.size > MAX_FILE_BYTES:
             raise CannotOpen
         return fields

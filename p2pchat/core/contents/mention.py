@@ -1,4 +1,5 @@
-"""Whom a text of a group mentions: members, by their ids, with the words that stand for each behind an `@`.
+"""Whom a text of a group, or a caption, mentions: members, by their ids, with the words that stand for each behind an
+`@`.
 
 A name is no proof of who is meant: two members may have one, and may choose another. So the id says who, and the words
 only where in the text; whoever is not named in the text is not mentioned.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U32
@@ -29,12 +30,15 @@ MaySkip = Callable[[int], bool]
 """Called with the number of keys to be derived; if it returns False, the message cannot be opened."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Chain:
+class Chain(NamedTuple):
     """The place in a member's chain. key: 32 bytes. next: the number of the next message, from 0."""
 
     key: bytes
     next: int = 0
+
+    def __repr__(self) -> str:
+        """Return nothing of the key."""
+        return f"Chain(next={self.next})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,9 +57,14 @@ class SoughtKey:
 
 def chain_heads(secret: bytes, members: Iterable[MemberId]) -> dict[MemberId, Chain]:
     """Return the beginning of every member's chain in the epoch with this 32-byte secret."""
+    return {member: Chain(key) for member, key in head_keys(secret, members).items()}
+
+
+def head_keys(secret: bytes, members: Iterable[MemberId]) -> dict[MemberId, bytes]:
+    """Return the keys of the same alone: with thousands of members, a value for each would take as long again."""
     ids = [*members]
-    keys = prim.hmac_sha256_each(secret, (b"chain" + member for member in ids))
-    return {member: Chain(key) for member, key in zip(ids, keys, strict=True)}
+    keys = prim.hmac_sha256_each(secret, [b"chain" + member for member in ids])
+    return dict(zip(ids, keys, strict=True))
 
 
 def advance_chain(chain: Chain) -> tuple[bytes, Chain]:

@@ -181,14 +181,42 @@ def open_rekey(
     if len(leaves) > MAX_MEMBERS:
         raise CannotOpen
     ordered = _ordered(leaves)
-    public, entries, ciphertexts = _REKEY(decode(rekey, MAX_REKEY))
-    place = bisect_left(ordered, mine.member, key=lambda leaf: leaf.member)
-    if place == len(ordered) or ordered[place].member != mine.member or len(entries) != len(ordered) * ENTRY_BYTES:
-        raise CannotOpen
+    members = [leaf.member for leaf in ordered]
     with_kem = [leaf.member for leaf in ordered if leaf.kem is not None] if len(ordered) <= MAX_KEM_MEMBERS else []
+    place = bisect_left(members, mine.member)
+    leaf = ordered[place] if place < len(ordered) else mine.leaf
+    return _open_entry(rekey, group, core_hash, exporter, members, with_kem, leaf, mine)
+
+
+def open_large_rekey(
+    rekey: bytes, group: GroupId, core_hash: bytes, exporter: bytes, members: Sequence[MemberId], mine: LeafKeys
+) -> bytes:
+    """Return the secret that a rekey for more than `MAX_KEM_MEMBERS` members delivers to us, as `open_rekey`: it needs
+    nothing of the leaves of others. members: their ids, in order.
+    """
+    if not MAX_KEM_MEMBERS < len(members) <= MAX_MEMBERS:
+        raise CannotOpen
+    return _open_entry(rekey, group, core_hash, exporter, members, (), mine.leaf, mine)
+
+
+def _open_entry(
+    rekey: bytes,
+    group: GroupId,
+    core_hash: bytes,
+    exporter: bytes,
+    members: Sequence[MemberId],
+    with_kem: Sequence[MemberId],
+    leaf: Leaf,
+    mine: LeafKeys,
+) -> bytes:
+    """Open our entry. with_kem: the members to whose ML-KEM keys it was sealed too. leaf: ours."""
+    public, entries, ciphertexts = _REKEY(decode(rekey, MAX_REKEY))
+    place = bisect_left(members, mine.member)
+    if place == len(members) or members[place] != mine.member or len(entries) != len(members) * ENTRY_BYTES:
+        raise CannotOpen
     if len(ciphertexts or b"") != len(with_kem) * prim.KEM_CIPHERTEXT:
         raise CannotOpen
-    leaf, shared, ciphertext = ordered[place], prim.x25519(mine.private, public), b""
+    shared, ciphertext = prim.x25519(mine.private, public), b""
     if with_kem and leaf.kem is not None:
         if mine.kem is None:
             raise CannotOpen

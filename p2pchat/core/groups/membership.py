@@ -7,7 +7,7 @@ is refused if its author had no right to it as of these, which is the same for e
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -183,14 +183,17 @@ class MembershipLog:
         made = self.state.members if view is self._now else {}
         return EventDraft(core, prev, self._summary.members_after(view, action, self._personal, made))
 
-    def members_at(self, epoch: EpochId) -> tuple[Member, ...]:
-        """Return the members as of the event that made an epoch, with the keys and names that they have now, in the
-        order of their ids. Raises KeyError if its event is not here.
+    def members_at(self, epoch: EpochId) -> Mapping[MemberId, Member]:
+        """Return the members as of the event that made an epoch, with the keys and names that they have now, by id and
+        in that order: those of `state`, where it knows everything that is here. Raises KeyError if its event is not
+        here.
         """
         entry = self._log.by_id[epoch]
         view = self._view(entry.ancestors | entry.bit)
         made = self.state.members if view is self._now else {}
-        return tuple(made.get(member) or member_of(view, self._personal, member) for member in sorted(view.members()))
+        if made and not self.state.left:
+            return made
+        return {id: made.get(id) or member_of(view, self._personal, id) for id in sorted(view.members())}
 
     def holders(self, epoch: EpochId) -> frozenset[MemberId]:
         """Return who had the secret of an epoch from the beginning, or computes it from the one before, with those who

@@ -88,13 +88,14 @@ class Summary:
     def _follow(self, view: LogView, personal: PersonalEvents, left: frozenset[MemberId]) -> dict[MemberId, Member]:
         """Return the members, those of the last time where nothing has changed since."""
         changed = None if view.changed is None else view.changed | personal.changed
-        members = {} if changed is None else dict(self._members)
+        members, unordered = {} if changed is None else dict(self._members), changed is None
         for member in view.added if changed is None else changed:
             if view.is_member(member) and member not in left:
+                unordered = unordered or member not in members
                 members[member] = member_of(view, personal, member)
             else:
                 members.pop(member, None)
-        if changed is None or members.keys() != self._members.keys():
+        if unordered:
             members = {member: members[member] for member in sorted(members)}
         view.changed, personal.changed = set(), set()
         self._members = members

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.content import Content
-from p2pchat.core.contents import Text
+from p2pchat.core.contents import File, Text
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -47,7 +47,7 @@ def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> M
     saved = insert_row(tx, row)
     if saved is not None and ends:  # a quote that came before it would outlive it
         remarks.unquote(tx.db, row.chat, row.id)
-    if saved is not None and contact.group is not None and isinstance(content.payload, Text):
+    if saved is not None and contact.group is not None and isinstance(content.payload, Text | File):
         store_mentions.add(tx.db, saved.pk, content.payload.mentions)
     return saved
 

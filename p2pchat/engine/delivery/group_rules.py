@@ -78,7 +78,8 @@ def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
     if role == Role.OBSERVER:
         raise NotNow(f"You can only read and react in {contact.name}")
     if me.muted_until > tx.now:
-        raise NotNow(f"You are muted in {contact.name} until {views.moment(me.muted_until)}: till then you only react")
+        until = views.moment(me.muted_until)
+        raise NotNow(f"You are muted in {contact.name} until {until}: until then you can only read and react")
     if LOCKED.read(settings):
         raise NotNow(f"{contact.name} is locked: only moderators write there now")
     slow = 1000 * SLOW_MODE.read(settings) if payload.KIND.visible else 0

@@ -13,6 +13,7 @@ from p2pchat.core.ids import MessageId
 from p2pchat.core.primitives import KEY_BYTES, sign_public
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.files import shared
+from p2pchat.engine.runtime import naming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.worker import check_cancelled
 from p2pchat.errors import UsageError
@@ -85,7 +86,8 @@ def save(tx: Transaction, chat: str, made: CutFile, reply_to: str | None, messag
     contact, payload, row = tx.partner(chat), made.payload, made.row
     if contact.group is not None:
         seed = tx.random(KEY_BYTES)
-        payload = replace(payload, boxes=SharedBoxes(sign_public(seed), shared.relays_for(tx, contact.group)))
+        boxes = SharedBoxes(sign_public(seed), shared.relays_for(tx, contact.group))
+        payload = replace(payload, boxes=boxes, mentions=naming.named_in(tx.db, contact, payload.caption))
         row = {**row, "put_seed": seed}
     answered = None if reply_to is None else store_messages.find_in(tx.db, contact.chat, reply_to)
     return outbound.send(tx, contact, payload, message_id, answered, file=row)

@@ -7,11 +7,11 @@ rules need no log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum, auto
 
 from p2pchat.core.groups import chains, epochs, events
-from p2pchat.core.groups.epochs import LINKS_MS, Leaf, LeafKeys
+from p2pchat.core.groups.epochs import LINKS_MS, MAX_KEM_MEMBERS, Leaf, LeafKeys
 from p2pchat.core.groups.events import EpochMode, GroupEvent, UpdateMember
 from p2pchat.core.groups.membership import LogAnswer, MemberStanding
 from p2pchat.core.groups.roles import Role
@@ -143,7 +143,7 @@ def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
         if event.mode is EpochMode.ADVANCE and before.join_key is not None:
             secret = epochs.advance(before.join_key, hashed)
         elif event.rekey is not None and before.exporter is not None:
-            secret = _open_rekey(tx, row, event, before.exporter, members.values())
+            secret = _open_rekey(tx, row, event, before.exporter, members)
         else:
             return False
         epochs.check_confirmation(secret, event.confirm)
@@ -154,19 +154,23 @@ def _follow(tx: Transaction, row: GroupRow, event: GroupEvent) -> bool:
     return adopt(tx, row, event, secret, members)
 
 
-def _open_rekey(tx: Transaction, row: GroupRow, event: GroupEvent, exporter: bytes, members: Iterable[Member]) -> bytes:
+def _open_rekey(
+    tx: Transaction, row: GroupRow, event: GroupEvent, exporter: bytes, members: Mapping[MemberId, Member]
+) -> bytes:
     """Open a rekey with our keys, or with those before them: its author may not have known of the present ones. Where
     it was sealed to these, the others are kept for a day only. Raises CannotOpen.
     """
     assert event.rekey is not None
     assert event.confirm is not None
-    leaves = {member.id: Leaf(member.id, member.leaf, member.kem) for member in members}
     earlier = [_leaf_keys(row.member, *seeds) for seeds in store_leaves.of(tx.db, row.chat)]
     for mine in (own_leaf(row), *earlier):
-        leaves[row.member] = mine.leaf
         try:
             hashed = events.core_hash(event.core)
-            secret = epochs.open_rekey(event.rekey, row.group_id, hashed, exporter, list(leaves.values()), mine)
+            if len(members) > MAX_KEM_MEMBERS:
+                secret = epochs.open_large_rekey(event.rekey, row.group_id, hashed, exporter, sorted(members), mine)
+            else:
+                others = [Leaf(id, member.leaf, member.kem) for id, member in members.items() if id != row.member]
+                secret = epochs.open_rekey(event.rekey, row.group_id, hashed, exporter, [*others, mine.leaf], mine)
             epochs.check_confirmation(secret, event.confirm)
         except CannotOpen:
             continue
@@ -187,8 +191,8 @@ def adopt(
     those who have it (`history.recipients`), where that is at hand.
     """
     members = history.recipients(tx, row.chat, event.id) if members is None else members
-    heads = chains.chain_heads(secret, members)
-    added = store_epochs.add(tx.db, row.chat, event.id, event.prev_epoch, epochs.derive(secret), heads, tx.now)
+    keys = chains.head_keys(secret, members)
+    added = store_epochs.add(tx.db, row.chat, event.id, event.prev_epoch, epochs.derive(secret), keys, tx.now)
     if added is not None:
         welcoming.welcome_siblings(tx, row, event, secret, members)
     return added is not None

@@ -27,8 +27,10 @@ def log_of(tx: Transaction, chat: ChatId) -> MembershipLog:
 
 
 def recipients(tx: Transaction, chat: ChatId, epoch: EpochId) -> Mapping[MemberId, Member]:
-    """Return the members who have the secret of an epoch: those as of the event that made it, which is here."""
-    return {member.id: member for member in log_of(tx, chat).members_at(epoch)}
+    """Return the members who have the secret of an epoch: those as of the event that made it, which is here, in the
+    order of their ids.
+    """
+    return log_of(tx, chat).members_at(epoch)
 
 
 def lack(tx: Transaction, chat: ChatId, epoch: EpochId, members: Collection[MemberId]) -> set[MemberId]:

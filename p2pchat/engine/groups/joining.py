@@ -368,7 +368,7 @@ def _epoch_event(known: MembershipLog, event: GroupEvent | None, opened: Welcome
     """Return the event that made the epoch of a welcome, None if that is not here, if it commits to the secret. Raises
     CannotOpen.
     """
-    if event is None or event.confirm is None or me not in {member.id for member in known.members_at(event.id)}:
+    if event is None or event.confirm is None or me not in known.members_at(event.id):
         raise CannotOpen
     epochs.check_confirmation(opened.secret, event.confirm)
     return event

@@ -19,7 +19,7 @@ from p2pchat.core.invite import GROUP, invite_mark
 from p2pchat.core.primitives import equal
 from p2pchat.core.text import clean_name
 from p2pchat.engine.contacts import contacts, invites
-from p2pchat.engine.groups import history, joining
+from p2pchat.engine.groups import history, joining, permission
 from p2pchat.engine.groups.pairwise import MAX_PAIRWISE
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
@@ -71,8 +71,7 @@ def make(
     """Make an invite to a group, good for so many seconds and newcomers. hidden: it does not say where our node is.
     Raises NotNow and UsageError.
     """
-    if row.role > Role.ADMIN:
-        raise NotNow("Only admins invite to this group")
+    permission.check_admits(tx.db, row.chat, history.log_of(tx, row.chat).state, row.member, "can make invites")
     if not Role(row.role).is_senior_to(role):
         raise NotNow(f"You cannot make anybody {with_article(role.name.lower())} of this group")
     if uses is not None and not 1 <= uses <= MAX_USES:
@@ -112,7 +111,8 @@ def _open(tx: Transaction, mark: bytes) -> InviteRow | None:
 
 
 def requests(tx: Transaction, row: GroupRow) -> list[JoinRequest]:
-    """Return those about whom somebody has to decide, the first one first."""
+    """Return those about whom somebody has to decide, the first one first. Raises NotAllowed, if it is not for us."""
+    permission.check_admits(tx.db, row.chat, history.log_of(tx, row.chat).state, row.member, "can decide who joins")
     found = []
     for request in store_links.requests(tx.db, row.chat):
         answer, invite = _answer(request), store_invites.get(tx.db, request.invite)
@@ -127,7 +127,9 @@ def answer(tx: Transaction, row: GroupRow, id: ContactId, *, accept: bool) -> No
     """Let somebody join who asked, or do not; they are not told then. Raises NotNow."""
     request, contact = store_links.request(tx.db, row.chat, id), tx.contact(id)
     if request is None or request.answer is None or contact is None:
-        raise NotNow("Nobody with that id asks to join this group", hint="`p2pchat group requests` lists who does.")
+        raise NotNow(
+            "Nobody with that id asks to join this group", hint="`p2pchat group requests CHAT` lists who does."
+        )
     if accept:
         joining.add(tx, row, [(contact, _answer(request).keys)])
         return

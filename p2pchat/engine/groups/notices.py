@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from p2pchat.core.groups import audit
 from p2pchat.core.groups.audit import EventStanding
 from p2pchat.core.groups.events import (
+    ChangeSetting,
     ConfirmRecovery,
     GroupEvent,
     HandOver,
@@ -15,6 +17,7 @@ from p2pchat.core.groups.events import (
     RotateEpoch,
     UpdateMember,
 )
+from p2pchat.core.groups.log_relays import LOGS
 from p2pchat.core.ids import MemberId
 from p2pchat.engine.contents import lines
 from p2pchat.engine.groups import history, recovery, wording
@@ -28,7 +31,7 @@ from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.messages import MessageRow
 
 _UNSAID = (UpdateMember, RotateEpoch, MergeEpochs)
-"""What concerns keys alone, and nobody has to read."""
+"""What nodes do by themselves, and nobody has to read; so are changes of the relays."""
 
 
 def tell(tx: Transaction, row: GroupRow, event: GroupEvent) -> None:
@@ -37,11 +40,15 @@ def tell(tx: Transaction, row: GroupRow, event: GroupEvent) -> None:
     names = store_members.names(tx.db, row.chat, wording.named_in(event))
     if audit.shows_a_fork(log, event.id):
         sentence = wording.suspicion(event, row.member, names)
-    elif isinstance(event.action, _UNSAID) or audit.standing(log, event.id) is not EventStanding.COUNTS:
+    elif _is_unsaid(event.action) or audit.standing(log, event.id) is not EventStanding.COUNTS:
         return  # who was removed could fill the chat with lines about what it pretends to do
     else:
         sentence = _asked(tx, row, event) or f"{wording.sentence(event, row.member, names)}."
     say(tx, row, event.author_id, sentence)
+
+
+def _is_unsaid(action: Any) -> bool:
+    return isinstance(action, _UNSAID) or (isinstance(action, ChangeSetting) and action.key == LOGS.key)
 
 
 def tell_owners(tx: Transaction, row: GroupRow, before: Ownership, taken: Sequence[GroupEvent]) -> None:

@@ -59,6 +59,11 @@ def check(db: Database, chat: ChatId, state: GroupState, me: MemberId, action: A
         raise NotAllowed(f"You can make nobody {wording.role(action.role)}: you give only roles below yours")
 
 
+def check_admits(db: Database, chat: ChatId, state: GroupState, me: MemberId, what: str) -> None:
+    """Raise NotAllowed, as `check`, if we do not decide about people who are no contacts. what: of that, in words."""
+    _check(db, chat, state, me, Role.ADMIN, what, ())
+
+
 def check_hide(db: Database, chat: ChatId, state: GroupState, me: MemberId, author: MemberId) -> None:
     """Raise NotAllowed, as `check`, if we may not hide what a member wrote. One who is gone has no role any more."""
     targets = [state.members[author]] if author in state.members else []

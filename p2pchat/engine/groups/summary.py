@@ -31,6 +31,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups import joins as store_joins
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 
@@ -48,11 +49,14 @@ def of(db: Database, chat: ChatId, now: int, state: GroupState | None = None) ->
         return None
     values = group_rules.settings_of(row)
     present = kept.ended_at is None
+    me = store_members.get(db, chat, row.member)
+    muted_until = me.muted_until if me is not None and present else 0
     return {
         "chat": chat.hex(),
         "name": kept.name,
         "topic": clean_name(TOPIC.read(values), None),
         "role": Role(row.role).name.lower() if present else None,
+        "muted_until": views.timestamp(muted_until) if muted_until > now else None,
         "members": store_members.count(db, chat),
         "settings": {
             "name": clean_name(NAME.read(values)),
@@ -60,6 +64,7 @@ def of(db: Database, chat: ChatId, now: int, state: GroupState | None = None) ->
             RECOVERY.key: _recovery(db, chat, values),
         },
         "receipts": bool(row.receipts),
+        "adding": store_joins.being_added(db, chat) if present else [],
         "epoch": _age(db, row, now) if present else "",
         "problem": _problem(db, row, state) if present else "",
     }

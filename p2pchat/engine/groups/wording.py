@@ -34,21 +34,23 @@ MAX_NAMED = 5
 _SETTINGS = {
     "logs": "the relays that carry the group",
     "name": "the name",
-    "topic": "the topic",
     "description": "the description",
     "locked": "the lock",
-    "timer": "how long messages stay",
 }
 
 
 _NUMBERS: Mapping[str, tuple[Callable[[int], str], str]] = {
     "slow_mode": (
-        lambda seconds: f"set slow mode: a member can write every {format_duration(seconds)}",
+        lambda seconds: f"set slow mode: each member can write once every {format_duration(seconds)}",
         "ended slow mode",
     ),
     "newcomers": (
         lambda hours: f"let newcomers send links and files only after {counted(hours, 'hour')}",
         "let newcomers send links and files at once",
+    ),
+    "timer": (
+        lambda seconds: f"set messages to disappear {format_duration(seconds)} after they are read",
+        "let messages stay until they are deleted",
     ),
     "history": (
         lambda number: f"let newcomers read the last {counted(number, 'text')} from before they join",
@@ -144,6 +146,8 @@ def _predicate(action: Any, called: Any) -> str:
 def _changed(key: str, value: object, called: Any) -> str:
     if key == "name" and isinstance(value, str):
         return f"named the group {clean_name(value)}"
+    if key == "topic" and isinstance(value, str):
+        return f"set the topic: {clean_name(value, None)}" if clean_name(value, None) else "removed the topic"
     if key == "locked":
         return "locked the group" if value is True else "unlocked the group"
     if key == INVITES.key:

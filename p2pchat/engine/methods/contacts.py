@@ -11,6 +11,7 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.ids import ChatId, ContactId, first_device
+from p2pchat.core.invite import GROUP, read_invite
 from p2pchat.engine.channels import channels
 from p2pchat.engine.contacts import contacts, forgetting, joining
 from p2pchat.engine.engine import Engine
@@ -52,6 +53,7 @@ async def add(
         followed: Json = await engine.committer.submit(_follow, invite, name)
         return followed
     contact: Contact = await engine.committer.submit(joining.add, invite, name, hide, words)
+    to_group = read_invite(invite)[0].kind == GROUP  # of somebody who may be a contact already
     settled = _accepted if wait == "accepted" else _joined
 
     async def poll() -> Contact | int | None:
@@ -67,11 +69,11 @@ async def add(
     with trio.move_on_after(timeout):
         found = await engine.committer.watch(poll)
         if isinstance(found, Contact):
-            return {**_brief(found), "anew": await engine.committer.read(_begins_anew, found)}
+            return {**_brief(found), "group": to_group, "anew": await engine.committer.read(_begins_anew, found)}
         raise InviteExpired if found == frames.EXPIRED else InviteUsed
     contact = await engine.committer.read(_who, contact) or contact
     asked = await engine.committer.read(message_status.first_message, contact)
-    result = {**_brief(contact), "anew": await engine.committer.read(_begins_anew, contact)}
+    result = {**_brief(contact), "group": to_group, "anew": await engine.committer.read(_begins_anew, contact)}
     if asked:
         raise NotReached(
             f"{contact.name} did not answer within {timeout:g} s; the request is {message_status.stored(asked)}",

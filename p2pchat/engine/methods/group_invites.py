@@ -14,8 +14,6 @@ from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import AmbiguousName, NoSuchContact
 from p2pchat.store.invites import InviteRow
 
-_NO_REQUEST = "Nobody with that id asks to join this group"
-
 
 async def group_invite(
     engine: Engine,
@@ -77,7 +75,8 @@ def _meant(asking: list[JoinRequest], written: str) -> JoinRequest:
     found = [one for one in asking if wanted and one.contact.hex().startswith(wanted)]
     found = found or [one for one in asking if one.name.casefold() == wanted.casefold()]
     if not found:
-        raise NoSuchContact(_NO_REQUEST)
+        hint = "`p2pchat group requests CHAT` lists who does."
+        raise NoSuchContact("Nobody with that id or name asks to join this group", hint=hint)
     if len(found) > 1:
         raise AmbiguousName(candidates=[f"{one.name} ({one.contact.hex()})" for one in found])
     return found[0]

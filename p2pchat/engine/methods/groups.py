@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from p2pchat.core.contents.hide import MAX_REASON_BYTES
@@ -34,13 +35,15 @@ from p2pchat.engine.groups import (
     wording,
 )
 from p2pchat.engine.methods import chats, conversation
+from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchMember, NotAGroup, NotNow, UsageError
 from p2pchat.lib.english import counted
 from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.store import chats as store_chats
-from p2pchat.store import partners
+from p2pchat.store import messages as store_messages
+from p2pchat.store import partners, remarks
 from p2pchat.store.contacts import GROUPS, Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.groups import events as store_events
@@ -51,6 +54,7 @@ from p2pchat.store.messages import MessageRow
 
 MAX_PAGE = 1_000
 MAX_LOG = 1_000
+MAX_REPORTS = 100
 MAX_NAME_BYTES = 64
 MAX_MUTE_DAYS = 366
 _YES, _NO = ("yes", "on", "true", "1"), ("no", "off", "false", "0")
@@ -86,9 +90,15 @@ async def add_members(engine: Engine, *, chat: str, contacts: Sequence[str]) -> 
         permission.check(tx.db, row.chat, state, row.member, AddMembers(()))
         for person in people:
             joining.check_addable(person)
-        for person in people:
-            if not store_members.of_contact_in(tx.db, row.chat, person.id):
-                joining.offer(tx, row, person)
+        lacking = [person for person in people if not store_members.of_contact_in(tx.db, row.chat, person.id)]
+        if people and not lacking:
+            who = wording.listed([person.name for person in people])
+            raise NotNow(
+                f"{who} {'is a member' if len(people) == 1 else 'are members'} of {_name_of(tx.db, row)} already"
+            )
+        for person in lacking:
+            joining.offer(tx, row, person)
+            tx.groups_changed[row.chat] = None
 
     return await _change(engine, chat, act)
 
@@ -116,6 +126,9 @@ async def set_role(engine: Engine, *, chat: str, member: str, role: str) -> Json
 
     def act(tx: Transaction, row: GroupRow) -> None:
         id, wanted = _member(tx.db, row, member), Role[role.upper()]
+        if id == row.member:
+            hint = "`p2pchat group role CHAT M owner` makes somebody else the owner, and you an admin."
+            raise UsageError("You cannot change your own role", hint=hint if row.role == Role.OWNER else "")
         changes.make(tx, row, HandOver(id) if wanted is Role.OWNER else SetRole(id, wanted))
 
     return await _change(engine, chat, act)
@@ -177,6 +190,20 @@ def _meant(tx: Transaction, id: str, chat: str | None, done: str, hint: str) -> 
     if row is None:
         raise UsageError(f"Only messages of groups are {done}", hint=hint)
     return message, partner, row
+
+
+async def group_reports(engine: Engine, *, chat: str) -> list[Json]:
+    """Return the lines about reports of messages that are still shown, the oldest first."""
+
+    def query(db: Database) -> list[Json]:
+        row = group_of(db, chat, former=True)
+        partner = partners.find(db, row.chat.hex())
+        lines = store_messages.reports(db, row.chat, MAX_REPORTS)
+        notes = remarks.of(db, lines)
+        names = naming.of(db, partner, lines, notes)
+        return [views.message(line, names, notes.get(line.pk, remarks.NOTHING)) for line in lines]
+
+    return await engine.committer.read(query)
 
 
 async def leave_group(engine: Engine, *, chat: str) -> Json:
@@ -285,12 +312,13 @@ async def group_log(engine: Engine, *, chat: str, limit: int = 50, before: str |
         return [
             {
                 "id": event.id.hex(),
+                "at": timestamp(kept.at),
                 "text": _sentence(wording.sentence(event, row.member, names), event, knowing[event.id], total, log),
                 "by": "me" if event.author_id == row.member else names[sender_of(event.author_id)],
                 "op": event.op.name.lower(),
                 "known_by": knowing[event.id],
             }
-            for event in shown
+            for kept, event in zip(rows, shown, strict=True)
         ]
 
     found: list[Json] = await engine.committer.submit(act)
@@ -370,7 +398,9 @@ def _member(db: Database, row: GroupRow, written: str) -> MemberId:
         raise AmbiguousName(f"{wanted} is more than one member of {_name_of(db, row)}", candidates=names)
     if not found:
         group = _name_of(db, row)
-        raise NoSuchMember(f"{group} has no member {wanted}", hint=f"`p2pchat group members {group}` lists them.")
+        raise NoSuchMember(
+            f"{group} has no member {wanted}", hint=f"`p2pchat group members {shlex.quote(group)}` lists them."
+        )
     return found[0]
 
 

@@ -15,6 +15,7 @@ from p2pchat.store import deposits as store_deposits
 from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
+from p2pchat.store.groups import links as store_links
 from p2pchat.store.invites import InviteRow
 
 _NO_WAY = (
@@ -82,7 +83,9 @@ async def list_invites(engine: Engine, *, revoke: str | None = None) -> list[Jso
 
     def query(db: Database) -> list[Json]:
         users = store_invites.used_by(db)
-        return [views.invite(row, users.get(row.id, []), now) for row in reversed(store_invites.all(db))]
+        rows = [*reversed(store_invites.all(db))]
+        used_up = store_links.used_up(db)
+        return [views.invite(row, users.get(row.id, []), now, used_up=row.id in used_up) for row in rows]
 
     return await engine.committer.read(query)
 

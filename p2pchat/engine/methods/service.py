@@ -86,6 +86,7 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "set_role": groups.set_role,
     "hide_message": groups.hide_message,
     "report_message": groups.report_message,
+    "group_reports": groups.group_reports,
     "mute_member": groups.mute_member,
     "leave_group": groups.leave_group,
     "set_group": groups.set_group,

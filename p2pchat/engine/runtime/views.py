@@ -215,17 +215,18 @@ def request(person: Contact, words: str, since: int) -> Json:
 _INVITES = {ONE_TIME: "one-time", REUSABLE: "reusable", GROUP: "group"}
 
 
-def invite(row: InviteRow, users: list[tuple[ContactId, str]], now: int) -> Json:
-    """Return the object of one of our invites. users: (id, name) of the contacts who used it. The text of the invite is
-    included only while it is open.
+def invite(row: InviteRow, users: list[tuple[ContactId, str]], now: int, *, used_up: bool = False) -> Json:
+    """Return the object of one of our invites. users: (id, name) of the contacts who used it. used_up: one to a group,
+    by which as many have joined as may. The text of the invite is included only while it is open.
     """
     is_open = row.state == InviteState.OPEN and row.expires_at > now
     ended = InviteState.EXPIRED if row.state == InviteState.OPEN else row.state
+    revoked = row.revoked_at is not None and not used_up
     return {
         "id": row.id.hex(),
         "kind": _INVITES[row.kind],
         "label": row.label,
-        "state": InviteState.OPEN if is_open else "revoked" if row.revoked_at is not None else ended,
+        "state": InviteState.OPEN if is_open else "revoked" if revoked else InviteState.USED if used_up else ended,
         "created": timestamp(row.created_at),
         "expires": timestamp(row.expires_at),
         "uses": max(row.uses, len(users)),

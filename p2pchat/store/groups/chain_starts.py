@@ -33,9 +33,9 @@ class _StartsRow(NamedTuple):
     chains: bytes
 
 
-def add(db: Database, epoch: int, chains: Mapping[MemberId, Chain]) -> None:
-    """Save the beginnings of all chains of the epoch with this pk."""
-    ordered = [member + chains[member].key for member in sorted(chains)]
+def add(db: Database, epoch: int, keys: Mapping[MemberId, bytes]) -> None:
+    """Save the keys of all chains of the epoch with this pk at their beginnings."""
+    ordered = [member + keys[member] for member in sorted(keys)]
     cut = [ordered[start : start + IN_A_ROW] for start in range(0, len(ordered), IN_A_ROW)]
     db.executemany(_ADD, [(epoch, entries[0][:MEMBER_ID_BYTES], b"".join(entries)) for entries in cut])
 

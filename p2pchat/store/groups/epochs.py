@@ -62,16 +62,18 @@ def add(
     id: EpochId,
     before: EpochId | None,
     secrets: EpochSecrets,
-    chains: Mapping[MemberId, Chain],
+    keys: Mapping[MemberId, bytes],
     at: int,
 ) -> int | None:
-    """Save a new epoch with the beginnings of all chains; return its pk, or None if it is here already. at: ms."""
+    """Save a new epoch with the keys of all chains at their beginnings; return its pk, or None if it is here already.
+    at: ms.
+    """
     values = (chat, id, before, secrets.tag, secrets.header, secrets.topic, secrets.join, secrets.exporter, at)
     added = db.query(_ADD, values)
     if not added:
         return None
     ((pk,),) = added
-    chain_starts.add(db, pk, chains)
+    chain_starts.add(db, pk, keys)
     return int(pk)
 
 

@@ -158,10 +158,11 @@ def keep_part(db: Database, owner: ChatId | ContactId, part: Part, at: int) -> b
     """Keep a part of something longer; return the whole, and delete its parts, if that was the last one. at: ms."""
     whole, count = part.whole, len(part.hashes)
     db.execute(_PART, (owner, whole, part.which, count, part.data, at))
-    rows = db.query("SELECT part FROM group_parts WHERE owner = ? AND hash = ? ORDER BY number", (owner, whole))
-    if len(rows) < count:
+    ((here,),) = db.query("SELECT count(*) FROM group_parts WHERE owner = ? AND hash = ?", (owner, whole))
+    if here < count:
         db.execute(_TRIM_PARTS, (owner, whole, MAX_PARTS))
         return None
+    rows = db.query("SELECT part FROM group_parts WHERE owner = ? AND hash = ? ORDER BY number", (owner, whole))
     db.execute("DELETE FROM group_parts WHERE owner = ? AND hash = ?", (owner, whole))
     return b"".join(data for (data,) in rows)
 

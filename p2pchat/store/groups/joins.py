@@ -61,6 +61,13 @@ def offers(db: Database, chat: ChatId) -> list[ContactId]:
     return [ContactId(contact) for (contact,) in db.query(sql, (chat,))]
 
 
+def being_added(db: Database, chat: ChatId) -> list[str]:
+    """Return the names of the contacts who become members once their nodes have answered, the first one first."""
+    sql = """SELECT contacts.name FROM group_offers JOIN contacts ON contacts.id = group_offers.contact
+        WHERE group_offers.chat = ? AND NOT contacts.for_group ORDER BY group_offers.at, contacts.id"""
+    return [name for (name,) in db.query(sql, (chat,))]
+
+
 def offer_ended(db: Database, chat: ChatId, contact: ContactId) -> None:
     """Forget an offer that was answered."""
     db.execute("DELETE FROM group_offers WHERE chat = ? AND contact = ?", (chat, contact))

@@ -71,6 +71,11 @@ def used(db: Database, invite: InviteId) -> None:
     db.execute("UPDATE group_invites SET uses = uses + 1 WHERE invite = ?", (invite,))
 
 
+def used_up(db: Database) -> set[InviteId]:
+    """Return the invites by which as many became members as may."""
+    return {InviteId(id) for (id,) in db.query("SELECT invite FROM group_invites WHERE uses >= max_uses")}
+
+
 def ask(db: Database, row: JoinRequestRow) -> None:
     """Save who uses an invite, in place of what was known of them."""
     db.execute(_PUT, row)

@@ -32,9 +32,9 @@ class Actions:
         self.wishes = PreferenceActions(app)
         self.voice = VoiceActions(app, self.talk)
         self.files = FileActions(app, self.talk, self.wishes, self.voice)
-        self.groups = GroupActions(app, self.talk)
-        self.picking = MessageActions(app, self.talk, self.files, self.groups)
         self.finding = FindActions(app, self.talk)
+        self.groups = GroupActions(app, self.talk, self.finding)
+        self.picking = MessageActions(app, self.talk, self.files, self.groups)
         self.channels = ChannelActions(app, self.talk)
         self.talk.after_opening = self.groups.opened
         self.mentioning = MentionActions(app, lambda: self.groups.shown)
@@ -64,6 +64,7 @@ class Actions:
             "note": self.order.note,
             "group": self.groups.group,
             "members": self.groups.members,
+            "reports": self.groups.reports,
             "mention": self.finding.mention,
             "channel": self.channels.channel,
             "comment": self.channels.comment,

@@ -11,6 +11,7 @@ from p2pchat.lib.times import seconds_or_off
 from p2pchat.tui import group_verbs
 from p2pchat.tui.base import contact_named
 from p2pchat.tui.groups import (
+    COUNTED,
     OBSERVER,
     OWNER,
     ROLES,
@@ -21,10 +22,11 @@ from p2pchat.tui.groups import (
     member_of,
     offers,
 )
-from p2pchat.tui.model import GROUP, Chat, Message
+from p2pchat.tui.model import GROUP, Chat, Message, message_of
 
 if TYPE_CHECKING:
     from p2pchat.tui.actions.chat import ChatActions
+    from p2pchat.tui.actions.finding import FindActions
     from p2pchat.tui.base import BaseApp
 
 _MANY = 20
@@ -49,11 +51,14 @@ _BE = {True: "is", False: "are"}
 class GroupActions:
     """The app's hands for groups."""
 
-    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
+    def __init__(self, app: BaseApp, talk: ChatActions, finding: FindActions) -> None:
         self._app = app
         self._talk = talk
+        self._finding = finding
         self.shown: GroupInfo | None = None
         """The group that is on the screen, as far as it is known."""
+        self._reported = ""
+        """The line of the report that was gone to last."""
         self._verbs = {
             "show": self._show,
             "members": self._members,
@@ -66,6 +71,7 @@ class GroupActions:
             "mute": self._mute,
             "hide": self._hide_picked,
             "report": self._report_picked,
+            "reports": self._reports,
             "set": self._set,
             "recover": self._recover,
             "keep": self._keep,
@@ -100,6 +106,10 @@ class GroupActions:
     async def members(self, words: str) -> None:
         """Run /members [WORDS]: list the members of the group shown."""
         await self.group(f"members {words}")
+
+    async def reports(self, _rest: str) -> None:
+        """Run /reports: go to the next message that somebody reports."""
+        await self.group("reports")
 
     async def show(self, chat: Chat) -> None:
         """Show the page of a group."""
@@ -172,7 +182,7 @@ class GroupActions:
             contact = contact_named(app, name)
             if contact is not None:
                 await app.node.call("add_members", chat=chat.id, contacts=[contact.id])
-                app.say(f"{contact.label} is added to {chat.label}.")
+                app.say(f"{contact.label} becomes a member of {chat.label} once their node has answered.")
             return
 
         async def add(contacts: Sequence[str]) -> int:
@@ -182,7 +192,8 @@ class GroupActions:
         page = ContactsScreen(f"Add contacts to {chat.label}", self._contacts(), add, done="Add", founding=False)
         added = await app.ask(page)
         if added:
-            app.say(f"{added} contacts are added." if added > 1 else "Added.")
+            whose = "their nodes have" if added > 1 else "their node has"
+            app.say(f"{counted(added, 'contact becomes a member', 'contacts become members')} once {whose} answered.")
 
     async def _remove(self, chat: Chat, name: str) -> None:
         from p2pchat.tui.screens.members import REMOVE
@@ -227,6 +238,19 @@ class GroupActions:
             self._app.say("Select a message first, and report it with its menu (m).")
         else:
             await self.report(message, reason)
+
+    async def _reports(self, chat: Chat, _rest: str) -> None:
+        """Go to the message of the next open report, and say who reports it; behind the last one, to the first."""
+        found = [message_of(each) for each in await self._app.node.call("group_reports", chat=chat.id)]
+        if not found:
+            self._app.say("There are no open reports in this group.")
+            return
+        known = [line.id for line in found]
+        at = (known.index(self._reported) + 1) % len(known) if self._reported in known else 0
+        self._reported = found[at].id
+        self._finding.remember()
+        await self._app.main.conversation.jump(found[at].reply_to or found[at].id)
+        self._app.say(f"{at + 1} of {counted(len(found), 'open report')}: {found[at].text}")
 
     async def report(self, message: Message, reason: str = "") -> None:
         """Report a message to those who moderate the group; the reason is asked if there is none."""
@@ -311,8 +335,7 @@ class GroupActions:
             self._app.say("Do your contacts in this group count that you have read them? /group receipts yes, or no.")
             return
         await self._app.node.call("group_receipts", chat=chat.id, wanted=wanted == "yes")
-        told = "Your contacts in this group count you from now on." if wanted == "yes" else "Nobody is told any more."
-        self._app.say(told)
+        self._app.say(COUNTED[wanted == "yes"])
 
     async def _successor(self, chat: Chat, name: str) -> None:
         """Found a group in the place of one, after a question."""
@@ -383,5 +406,7 @@ def prompt(group: GroupInfo) -> str:
     """Return what the empty composer says in a group where the user may not write; "" where they may."""
     if group.role == OBSERVER:
         return "you are an observer here: you can read and react"
+    if (at := group.muted_until) is not None:
+        return f"you are muted until {at.day} {at:%b %H:%M}: you can read and react"
     locked = group.settings.get("locked") in (True, "yes")
     return "the group is locked: only moderators write" if locked and not group.moderates else ""

@@ -15,7 +15,9 @@ from textual.widgets.option_list import Option
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.english import counted, with_article
 from p2pchat.tui.groups import (
+    COUNTED,
     OWNER,
+    RECEIPTS,
     SETTINGS,
     VISIBLE,
     GroupInfo,
@@ -43,6 +45,8 @@ _NEEDS = {
     SUCCESSOR: "succeed_group",
     KEEP: "keep_group",
 }
+_ROWS = (*SETTINGS, RECEIPTS)
+_NOTHING = "–  "  # noqa: RUF001
 _NAME_CELLS = 13
 _VALUE_CELLS = 10
 _ROOMY = 70
@@ -116,18 +120,23 @@ class GroupScreen(Panel[str]):
         self.set_heading(self.drawn(group.name))
         role = f"You are {with_article(group.role)}." if group.role else "You are not a member any more."
         about = f"{counted(group.members, 'member')}. {role} {VISIBLE} {displayable_line(group.epoch)}".rstrip()
+        if group.adding:
+            names = ", ".join(self.drawn(name) for name in group.adding)
+            about += f" Being added, once their nodes answer: {names}."
         self.query_one("#about", Static).update(about)
         problem = self.query_one("#problem", Static)
         problem.update(displayable_line(group.problem))
         problem.set_class(not group.problem, "hidden")
         listed = self.query_one(OptionList)
         at = listed.highlighted
-        listed.set_options(Option(self._row(setting)) for setting in SETTINGS)
+        listed.set_options(Option(self._row(setting)) for setting in _ROWS)
         listed.highlighted = at
         self.show_keys()
 
     def value(self, setting: Setting) -> object:
         """Return the value of a setting now."""
+        if setting is RECEIPTS:
+            return self._group.receipts
         own = {"name": self._group.name, "topic": self._group.topic}
         return own.get(setting.name) or self._group.settings.get(setting.name)
 
@@ -136,7 +145,10 @@ class GroupScreen(Panel[str]):
         words = displayable_line(worded(setting, self.value(setting)))
         if not setting.choices:
             room = max(8, min(self.size.width, 80) - _FRAME - _NAME_CELLS)
-            return Content.assemble(name, (self.drawn(cut(words, room)) or "–", "bold $text-accent"))  # noqa: RUF001
+            if not words:
+                meant = cut(setting.says.partition(":")[0], room - len(_NOTHING))
+                return Content.assemble(name, (_NOTHING, "bold $text-accent"), (meant, MUTED))
+            return Content.assemble(name, (self.drawn(cut(words, room)), "bold $text-accent"))
         value = cut(words, _VALUE_CELLS).ljust(_VALUE_CELLS)
         says = (setting.says, MUTED) if self.size.width >= _ROOMY else ""
         return Content.assemble(name, (value, "bold $text-accent"), says)
@@ -151,7 +163,7 @@ class GroupScreen(Panel[str]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "next":
-            return self._changes and self._asked is None and not self.busy
+            return self.is_mounted and self._changes and self._asked is None and not self.busy
         if action == "go":
             return self._asked is None
         return True
@@ -176,7 +188,14 @@ class GroupScreen(Panel[str]):
 
     @property
     def _changes(self) -> bool:
+        """Whether the user may change what is highlighted."""
+        if self._setting is RECEIPTS:
+            return bool(self._group.role) and offers("group_receipts")
         return self._group.administers and offers("set_group")
+
+    @property
+    def _setting(self) -> Setting:
+        return _ROWS[self.query_one(OptionList).highlighted or 0]
 
     def action_go(self, page: str) -> None:
         """Go to another page about the group."""
@@ -187,10 +206,11 @@ class GroupScreen(Panel[str]):
         """Highlight another setting."""
         listed = self.query_one(OptionList)
         listed.highlighted = max(0, min(listed.option_count - 1, (listed.highlighted or 0) + rows))
+        self.show_keys()
 
     def action_next(self, step: int) -> None:
         """Give the setting its next value, or ask for a text."""
-        setting = SETTINGS[self.query_one(OptionList).highlighted or 0]
+        setting = self._setting
         if not setting.choices:
             self._ask(setting)
             return
@@ -199,7 +219,15 @@ class GroupScreen(Panel[str]):
         self._change(setting, setting.choices[(at + step) % len(setting.choices)])
 
     def _change(self, setting: Setting, value: str) -> None:
-        self.begin(self._set(setting, value), "Changing it for all members…")
+        if setting is RECEIPTS:
+            self.begin(self._count(wanted=value == "yes"), "One moment…")
+        else:
+            self.begin(self._set(setting, value), "Changing it for all members…")
+
+    async def _count(self, *, wanted: bool) -> None:
+        self._group = group_of(await self._node.call("group_receipts", chat=self._group.chat, wanted=wanted))
+        self._show()
+        self.say(COUNTED[wanted], "good")
 
     async def _set(self, setting: Setting, value: str) -> None:
         answer = await self._node.call("set_group", chat=self._group.chat, key=setting.name, value=value)

@@ -15,6 +15,7 @@ from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.list_panel import ListPanel
 from p2pchat.tui.text import displayable_line
+from p2pchat.tui.themes import MUTED
 
 PAGE = 100
 """Events that are read at a time."""
@@ -64,9 +65,15 @@ class GroupLogScreen(ListPanel):
 
     def _list(self, highlighted: int | None) -> None:
         turned = getattr(self.app, "turns_text", True)
-        self.listed.set_options(Option(Content(drawn_within(displayable_line(e.text), turned))) for e in self._done)
+        self.listed.set_options(
+            Option(Content.assemble((self._when(e), MUTED), drawn_within(displayable_line(e.text), turned)))
+            for e in self._done
+        )
         self.listed.highlighted = highlighted
         self.show_keys()
+
+    def _when(self, done: Done) -> str:
+        return "" if done.at is None else f"{self.when(done.at)}  "
 
     def on_resize(self, event: events.Resize) -> None:
         """Wrap the sentences anew."""

@@ -68,7 +68,7 @@ def ways(group: GroupInfo, member: Member) -> list[Way]:
         found += [Way(_worded(role), f"{ROLE}{role}") for role in roles_to_give(group.role, member.role)]
     if offers("remove_member") and group.administers and acts_on(group.role, member.role):
         found.append(Way("remove them", REMOVE))
-        found.append(Way("remove them, and keep them from joining again", BAN))
+        found.append(Way("remove and ban them", BAN))
     if offers("recover_group") and can_recover(group) and member.role != OWNER:
         found.append(Way("ask that they become the owner, in place of one who is lost", RECOVER))
     return found
@@ -82,7 +82,8 @@ def _worded(role: str) -> str:
 
 
 _BAN = (
-    "They cannot come back by the invite that they used; with another profile and another invite they are somebody new."
+    "The invites that are open now do not let them in again. A later one does, and with a new profile they are "
+    "somebody new."
 )
 
 

@@ -65,16 +65,18 @@ _OF_GROUPS = ("hide", "report")
 
 def keys(message: Message, cells: int, keymap: Keymap = USUAL, jumped: Collection[str] = ()) -> Row:
     """Return the keys of a selected message with their descriptions, and the way back. If there is not enough room, the
-    last ones are left out, and the key of the menu, which has all of them, stands for them. jumped: the actions to
-    continue from the jump that led here, or to undo it.
+    last ones are left out, and the key of the menu, which has all of them, stands for them; it also stands for
+    what is done with messages of members of a group alone. jumped: the actions to continue from the jump that led here,
+    or to undo it.
     """
     possible = [way for way in _JUMPED if way[1] in jumped] + [
         way for way in _table(message) if _concerns(way[1], message)
     ]
     *shown, back = [_hint(keymap, way, message) for way in possible]
     more = _hint(keymap, _MENU, message)
+    of_member = message.member is not None and not message.deleted and message.kind != "group"
     for count in range(len(shown), -1, -1):
-        hints = [*shown[:count], *([more] if count < len(shown) else []), back]
+        hints = [*shown[:count], *([more] if count < len(shown) or of_member else []), back]
         pieces = (TextSpan(" ", "bar"), *(piece for hint in hints for piece in hint))
         if sum(width(piece.text) for piece in pieces) <= cells:
             break

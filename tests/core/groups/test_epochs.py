@@ -55,6 +55,22 @@ def test_many_members_get_no_kem_entries() -> None:
     assert opened == made.secret
 
 
+def test_of_many_members_the_ids_are_enough_to_open_a_rekey() -> None:
+    many = [Leaf(MemberId(number.to_bytes(8, "big")), PEOPLE[0].leaf.leaf.key) for number in range(256)]
+    everybody = [*many, *leaves(PEOPLE)]
+    ids = sorted(leaf.member for leaf in everybody)
+    made = epochs.make_rekey(GROUP, core_hash(1), EXPORTER, everybody, Chance("many").entropy)
+    for person in PEOPLE:
+        opened = epochs.open_large_rekey(made.rekey, GROUP, core_hash(1), EXPORTER, ids, person.leaf)
+        assert opened == made.secret
+    fewer = rekeyed().rekey, sorted(person.id for person in PEOPLE)
+    too_many = made.rekey, [MemberId(number.to_bytes(8, "big")) for number in range(epochs.MAX_MEMBERS + 1)]
+    without_us = made.rekey, [id for id in [*ids, MemberId(b"\xff" * 8)] if id != PEOPLE[1].id]
+    for rekey, members in (fewer, too_many, without_us, (made.rekey, ids[1:])):
+        with pytest.raises(CannotOpen):
+            epochs.open_large_rekey(rekey, GROUP, core_hash(1), EXPORTER, members, PEOPLE[1].leaf)
+
+
 def test_too_many_members_are_refused() -> None:
     many = [Leaf(MemberId(number.to_bytes(8, "big")), bytes(32)) for number in range(epochs.MAX_MEMBERS + 1)]
     with pytest.raises(ValueError, match=r"5,000"):

@@ -502,8 +502,13 @@ def test_recipients_are_those_who_stay() -> None:
     removal = team.write("ada", REMOVE_MAX)
     later = team.write("ada", events.AddMembers((newcomer("ned"),)))
     log = team.log()
-    assert log.members_at(removal.id) == draft.recipients
-    assert log.members_at(later.id) == tuple(log.state.members.values())
+    assert log.members_at(removal.id) == {member.id: member for member in draft.recipients}
+    assert [*log.members_at(removal.id)] == sorted(log.members_at(removal.id))
+    assert log.members_at(later.id) is log.state.members, "it is not made again for thousands of members"
+    team.write("mia", events.LeaveGroup())
+    log = team.log()
+    assert newcomer("mia").id not in log.state.members
+    assert newcomer("mia").id in log.members_at(later.id), "nobody has removed her"
 
 
 def test_who_was_added_beside_an_epoch_is_no_holder_of_it() -> None:
@@ -514,10 +519,10 @@ def test_who_was_added_beside_an_epoch_is_no_holder_of_it() -> None:
     log = team.log(apart)
     assert (ned.id in log.holders(added.id), zed.id in log.holders(added.id)) == (True, False)
     assert (ned.id in log.holders(beside.id), zed.id in log.holders(beside.id)) == (False, True)
-    assert log.holders(added.id) == {member.id for member in log.members_at(added.id)}
+    assert log.holders(added.id) == {*log.members_at(added.id)}
     removal = team.write("ada", REMOVE_MAX)
     log = team.log(apart)
-    assert log.holders(removal.id) == {member.id for member in log.members_at(removal.id)}
+    assert log.holders(removal.id) == {*log.members_at(removal.id)}
 
 
 def test_events_of_another_group_and_other_bytes_are_refused() -> None:

@@ -41,7 +41,8 @@ def beginnings(count: int = COUNT) -> dict[MemberId, Chain]:
 
 
 def add(db: Database, name: bytes, count: int = COUNT) -> int:
-    pk = epochs.add(db, CHAT, EpochId(name * 32), None, derive(name * 32), beginnings(count), 0)
+    keys = {id: chain.key for id, chain in beginnings(count).items()}
+    pk = epochs.add(db, CHAT, EpochId(name * 32), None, derive(name * 32), keys, 0)
     assert pk is not None
     return pk
 
