@@ -67,7 +67,9 @@ def _words(result: dict[str, Any]) -> str:
     if result["mirrors"]:
         lines.append("you hand it on at your own relays")
     if result["comments"]:
-        lines.append(f"comments in {clean_line(result['comments']['name'])}: `p2pchat channel comments CHAT --join`")
+        joined = result["mine"] or result["comments"]["chat"] is not None
+        how = "" if joined else f": `p2pchat channel comments {result['chat']} --join` asks to join it"
+        lines.append(f"comments in {clean_line(result['comments']['name'])}{how}")
     return "\n".join(lines + ([f"! {result['problem']}"] if result["problem"] else []))
 
 
@@ -150,6 +152,8 @@ def mirror(context: Context, args: Namespace) -> int:
     def words(result: dict[str, Any]) -> str:
         if not result["mirrors"]:
             return "You do not hand this channel on."
+        if not result["relays"]:
+            return "Your relays mirror this channel themselves. Others that you add will get it from you."
         problem = [f"! {result['problem']}"] if result["problem"] else []
         return "\n".join(["You hand this channel on at:", *(f"  {line}" for line in result["relays"]), *problem])
 

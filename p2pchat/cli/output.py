@@ -154,7 +154,8 @@ def messages(out: Output, found: Iterable[dict[str, Any]], *, today: str = "", n
     marks = max([0, *(width(_mark(message)) for message in page)])
     senders = max([names, *(width(clean_line(str(message["from"]))) for message in page)])
     for message in page:
-        when = local_time(message["received_at"] if not message["mine"] else message["sent_at"])
+        is_old = message["mine"] or message["route"] == "history"  # when that was fetched says nothing
+        when = local_time(message["sent_at"] if is_old else message["received_at"])
         day = when.strftime("%A %-d %B %Y") if when else ""
         if day and day != today:
             out.stdout.write(paint(day, "dim", out.colour_out) + "\n")

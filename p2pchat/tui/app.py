@@ -273,6 +273,8 @@ class ChatApp(BaseApp):
         if news.groups:
             self._actions.mentioning.forget()
             self._actions.groups.changed(news.groups)
+        if news.channels:
+            self._actions.channels.changed(news.channels)
         if news.listed:
             self.main.show_list()
         if current is None and self.state.chats and not news.stale:

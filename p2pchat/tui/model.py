@@ -20,6 +20,8 @@ NOTES = "00" * 8
 
 
 DIRECT, GROUP, CHANNEL = "direct", "group", "channel"
+HISTORY = "history"
+"""The route of what was written before we joined, or on an earlier page of a channel."""
 """Kinds of chats. The chat with oneself is told by its id."""
 
 
@@ -226,7 +228,8 @@ def time_of(text: str) -> datetime:
 
 def message_of(params: Mapping[str, Any]) -> Message:
     """A message object of the API."""
-    at = params["sent_at"] if params["from"] == ME else (params["received_at"] or params["sent_at"])
+    came = None if params["from"] == ME or params["route"] == HISTORY else params["received_at"]
+    at = came or params["sent_at"]
     return Message(
         params["id"],
         params["chat"],

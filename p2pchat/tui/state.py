@@ -66,6 +66,8 @@ class News:
     """Chats whose draft the node has deleted at its end."""
     groups: set[str] = field(default_factory=set)
     """Chats of groups of which something is another: the name, the members, a rule."""
+    channels: set[str] = field(default_factory=set)
+    """Chats of channels in which something is wrong, or no longer."""
     renamed: bool = False
     """Somebody may have another name, so two names may look alike now, or no more."""
     listed: bool = False
@@ -248,6 +250,8 @@ class State:
             self._contact(event, news)
         elif kind == "group":
             self._group(event, news)
+        elif kind == "channel":
+            news.channels.add(event["chat"])
         elif kind == "joined":
             news.joined.append((event["id"], event["name"]))
         elif kind in ("forgotten", "cleared"):

@@ -78,6 +78,15 @@ def _own(text: str, state: str) -> dict[str, Any]:
     return {**MESSAGE, "from": "me", "mine": True, "text": text, "state": state, "received_at": None}
 
 
+def test_what_was_written_earlier_has_the_time_of_its_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, out, _ = output(monkeypatch, terminal=False)
+    times = {"sent_at": "2026-01-02T12:00:00.000Z", "received_at": "2026-03-04T12:00:00.000Z"}
+    messages(made, [{**MESSAGE, **times, "route": "history"}])
+    assert "2 January 2026" in out.getvalue()
+    messages(made, [{**MESSAGE, **times, "route": "mailbox"}])
+    assert "4 March 2026" in out.getvalue()
+
+
 def test_what_stands_beside_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     made, out, _ = output(monkeypatch, False)
     here = {"from": "me", "text": "are we still\non for tonight, or not? " * 9, "here": True, "deleted": False}

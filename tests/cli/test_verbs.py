@@ -15,7 +15,7 @@ from p2pchat.cli.main import MODULES
 from p2pchat.cli.outgoing import MAX_TEXT
 from p2pchat.locations import Profile
 from tests.cli.conftest import Run
-from tests.cli.node import ID, MESSAGE, FakeNode
+from tests.cli.node import CHANNEL, ID, MESSAGE, FakeNode
 
 M = "aa" * 16
 ELSEWHERE = {"before": None, "after": None, "around": None, "since": None, "until": None}
@@ -453,6 +453,16 @@ def test_a_chat_that_is_a_group_says_so_before_its_name(node: FakeNode, p2pchat:
         f"{ID}  {'2 unread':20}  -  {'':5}  group  friends",
         f"{'ab' * 8}  12 unread, 2 for you  -  group  bob",
     ]
+
+
+def test_a_channel_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
+    assert "comments in talk\n" in p2pchat("channel", "show", "news").out, "its owner is asked nothing"
+    node.answers["channel"] = {**CHANNEL, "mine": False}
+    assert f"comments in talk: `p2pchat channel comments {ID} --join`" in p2pchat("channel", "show", "news").out
+    node.answers["channel_mirror"] = {"mirrors": True, "relays": [], "problem": ""}
+    assert "Your relays mirror this channel themselves" in p2pchat("channel", "mirror", "news").out
+    node.answers["channel_mirror"] = {"mirrors": True, "relays": ["/ip4/192.0.2.9/tcp/1"], "problem": "Too late."}
+    assert p2pchat("channel", "mirror", "news").out.endswith("! Too late.\n")
 
 
 def test_a_parcel_in_plain_words(node: FakeNode, p2pchat: Run) -> None:

@@ -1,5 +1,5 @@
 """A channel between two homes that never meet: followed by somebody without a relay of their own, who was away while a
-relay was killed and everything else was written.
+relay was killed and everything else was written; and by somebody whose network blocks its relay.
 """
 
 from __future__ import annotations
@@ -46,3 +46,25 @@ def test_a_channel_reaches_a_home_by_the_relay_that_is_left(town: Town) -> None:
     until(lambda: mirrored(town, "relay1") == 3)
     homes = town.lab["alice"].seen_as, town.lab["bob"].seen_as
     assert not {homes, homes[::-1]} & town.lab["internet"].talked().keys(), "the two homes exchange no packet"
+
+
+def test_whose_network_blocks_the_relay_of_a_channel_reads_where_another_reader_hands_it_on(town: Town) -> None:
+    town.open("relay1")
+    town.settle("alice")
+    town.verb("alice", "channel", "create", "news")
+    (link,) = town.verb("alice", "channel", "invite", "news")
+    town.say("alice", "news", "one", "stored")
+    town.open("relay2")
+    town.lab.place.within["carol"] = town.lab["bob"].inside  # who lives with Bob, and was told by him
+    make(town.lab.place, "bob", "carol")
+    town.on("bob")
+    town.verb("bob", "relays", "add", town.addresses["relay2"])
+    town.verb("bob", "add", link["text"])
+    town.verb("bob", "channel", "mirror", "news", "on")
+    until(lambda: mirrored(town, "relay2") == 1)
+    (passed_on,) = town.verb("bob", "channel", "invite", "news")
+
+    town.lab.part("bob", "relay1")
+    town.on("carol")
+    town.verb("carol", "add", passed_on["text"])
+    town.until("carol", lambda client: [one["text"] for one in client.call("log", chat="news")] == ["one"])

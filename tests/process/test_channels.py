@@ -5,8 +5,11 @@ that moves, is talked about, and outlives all relays of its owner.
 from __future__ import annotations
 
 import os
+import select
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -14,6 +17,9 @@ from p2pchat.relay.folder import Folder
 from tests.support.persons import Person, Relay, gathered, people, relays
 from tests.support.processes import PATIENCE, Place
 from tests.support.steps import failed, until
+
+LOOK = 0.25
+"""Seconds until one looks again where no event comes."""
 
 
 @pytest.fixture
@@ -71,6 +77,16 @@ def shows(person: Person, *texts: str) -> bool:
     return [one["text"] for one in person.call("log", chat="news")] == list(texts)
 
 
+def wait(person: Person, check: Callable[[], bool]) -> None:
+    """Look again at every event of somebody's node, and a few times a second for what no event tells."""
+    assert person.client is not None
+    deadline, events = time.monotonic() + PATIENCE, person.client.events()
+    while not check():
+        assert time.monotonic() < deadline, f"{person.name} waited in vain"
+        if person.client.pending or select.select([person.client.socket], [], [], LOOK)[0]:
+            next(events)
+
+
 def test_a_channel_moves_is_talked_about_and_outlives_the_relays_of_its_owner(here: Place) -> None:
     first, second, third = relays(here, "first", "second", "third")
     alice, bob, carol, dan = people(here, "alice", "bob", "carol", "dan")
@@ -93,7 +109,7 @@ def test_a_channel_moves_is_talked_about_and_outlives_the_relays_of_its_owner(he
     alice.call("edit", id=ids[0], text="first")
     alice.call("delete", id=ids[1], for_both=True)
     for person in (alice, bob, carol):
-        until(lambda person=person: shows(person, "first", "", "three"))  # type: ignore[misc]
+        wait(person, partial(shows, person, "first", "", "three"))
     edited, withdrawn, _ = bob.call("log", chat="news")
     assert edited["edited_at"] is not None
     assert withdrawn["deleted"]
@@ -101,35 +117,35 @@ def test_a_channel_moves_is_talked_about_and_outlives_the_relays_of_its_owner(he
     # Readers join the group that talks about it by the invite in the channel.
     group = alice.call("create_group", name="talk")["id"]
     alice.call("channel_comments", chat="news", group=group)
-    until(lambda: bob.call("channel_comments", chat="news")["comments"] is not None)
+    wait(bob, lambda: bob.call("channel_comments", chat="news")["comments"] is not None)
     linked = bob.call("channel_comments", chat="news")["comments"]
     assert (linked["name"], linked["chat"]) == ("talk", None)
     bob.call("add", invite=linked["text"], words="I read it every day", timeout=PATIENCE)
-    until(lambda: bool(alice.call("group_requests", chat=group)))
+    wait(alice, lambda: bool(alice.call("group_requests", chat=group)))
     (request,) = alice.call("group_requests", chat=group)
     assert (request["name"], request["words"]) == ("bob", "I read it every day")
     alice.call("answer_request", chat=group, id=request["id"], accept=True)
-    until(lambda: bob.call("channel_comments", chat="news")["comments"]["chat"] is not None)
+    wait(bob, lambda: bob.call("channel_comments", chat="news")["comments"]["chat"] is not None)
     talk = bob.call("channel_comments", chat="news")["comments"]["chat"]
     bob.say(talk, "what about the second one?", wait="saved")
-    until(lambda: "what about the second one?" in alice.texts(group))
+    wait(alice, lambda: "what about the second one?" in alice.texts(group))
     alice.say(group, "it was wrong", wait="saved")
-    until(lambda: "it was wrong" in bob.texts(talk))
+    wait(bob, lambda: "it was wrong" in bob.texts(talk))
 
     # The owner moves: whoever was away finds the new relay at the old one.
     carol.end()
     alice.call("channel_relays", chat="news", add=third.address)
     moved = alice.call("channel_relays", chat="news", remove=first.address)
     assert moved["relays"] == [third.address]
-    until(lambda: not alice.call("channel_relays", chat="news")["leaving"])
+    wait(alice, lambda: not alice.call("channel_relays", chat="news")["leaving"])
     alice.say("news", "four")
     carol.start()
-    until(lambda: shows(carol, "first", "", "three", "four"))
+    wait(carol, partial(shows, carol, "first", "", "three", "four"))
     assert carol.call("channel_relays", chat="news")["relays"] == [third.address]
 
     # All relays of the owner end: who has the link that a reader passes on reads everything.
-    until(lambda: shows(bob, "first", "", "three", "four"))
-    until(lambda: mirrored(second) == 6)
+    wait(bob, partial(shows, bob, "first", "", "three", "four"))
+    wait(bob, lambda: mirrored(second) == 6)
     passed_on = bob.call("channel_invite", chat="news")["text"]
     alice.end()
     for relay in (first, third):
@@ -137,6 +153,6 @@ def test_a_channel_moves_is_talked_about_and_outlives_the_relays_of_its_owner(he
     dan.start()
     dan.use(second)
     dan.call("add", invite=passed_on)
-    until(lambda: shows(dan, "first", "three", "four"))
+    wait(dan, partial(shows, dan, "first", "three", "four"))
     assert {second.address, third.address} <= set(dan.call("channel_relays", chat="news")["relays"])
     assert dan.call("channel", chat="news")["problem"] == ""

@@ -10,6 +10,8 @@ from typing import Any
 from textual.pilot import Pilot
 
 from p2pchat.tui.app import ChatApp
+from p2pchat.tui.model import message_of
+from tests.cli.node import MESSAGE
 from tests.tui.app_helpers import notices
 from tests.tui.conftest import opened, run, until
 from tests.tui.fakes import FakeNode
@@ -20,6 +22,9 @@ class ChannelNode(FakeNode):
     """A node with the methods about channels."""
 
     mirrors = False
+    problem = ""
+    forked = False
+    writer = True
     comments: dict[str, Any] | None = None
 
     def channel(self, name: str) -> str:
@@ -35,8 +40,8 @@ class ChannelNode(FakeNode):
         return {"id": self._find(name), "name": name}
 
     def _do_channel(self, chat: str) -> dict[str, Any]:
-        facts = {"private": False, "posts": 3, "problem": "its relays do not hand out the newest 1 posts"}
-        more = {"mirrors": self.mirrors, "comments": self.comments}
+        facts = {"private": False, "posts": 3, "problem": self.problem, "forked": self.forked}
+        more = {"mirrors": self.mirrors, "writes": self.writer, "comments": self.comments}
         return {"chat": chat, "name": self.people[chat]["name"], "id": "ab" * 32, **facts, **more}
 
     def _do_channel_writers(self, chat: str, add: str | None = None, remove: str | None = None) -> dict[str, Any]:
@@ -89,11 +94,36 @@ def test_a_channel_is_founded_and_its_link_copied(tmp_path: Path) -> None:
             await channel("link")
             await channel("report")
             assert copied == ["P2PCHAT:ABC", f"channel {'ab' * 32}\nP2PCHAT:ABC\n/ip4/192.0.2.9/tcp/4001"]
+            node.problem = "its relays do not hand out the newest 1 posts"
             await channel("")
             await until(pilot, lambda: "news today is public, with 3 posts" in notices(app))
             assert "Careful: its relays do not hand out" in notices(app)
             await channel("burn")
             await until(pilot, lambda: "Write one of these after /channel" in notices(app))
+
+    run(main())
+
+
+def test_an_earlier_post_has_the_time_of_its_writing() -> None:
+    times = {"sent_at": "2026-01-02T12:00:00.000Z", "received_at": "2026-03-04T12:00:00.000Z"}
+    shown = [message_of({**MESSAGE, **times, "route": route}).at.month for route in ("history", "mailbox")]
+    assert shown == [1, 3]
+
+
+def test_the_composer_says_who_posts_in_a_channel_and_what_is_wrong(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with at_friend(tmp_path) as (node, app, pilot):
+            chat = node.channel("news")
+            node.writer = False
+            await app.reader.reread()
+            await app._actions.talk.open(chat)
+            await until(pilot, lambda: "only its writers post here" in take(app).shown)
+            node.problem = "3 posts are missing: no relay has them any more"
+            node._emit("channel", {"chat": chat, "forked": False, "missing": 3})
+            await until(pilot, lambda: "careful: 3 posts are missing" in take(app).shown)
+            node.forked = True
+            node._emit("channel", {"chat": chat, "forked": True, "missing": 3})
+            await until(pilot, lambda: "frozen: two different posts" in take(app).shown)
 
     run(main())
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from p2pchat.errors import P2PChatError
 from p2pchat.lib.english import counted
 from p2pchat.tui import intents
+from p2pchat.tui.groups import offers
 from p2pchat.tui.model import CHANNEL, Chat
 
 if TYPE_CHECKING:
@@ -49,6 +52,25 @@ class ChannelActions:
             app.say(f"/channel {verb} needs a channel: open one first, or /channel create NAME founds one.")
         else:
             await self._verbs[verb](shown, more.strip())
+
+    async def opened(self, chat: Chat) -> None:
+        """Read what is known of a channel once its posts are on the screen: who writes in it, and what is wrong."""
+        if chat.kind != CHANNEL or not offers("channel"):
+            return
+        try:
+            found = await self._app.node.call("channel", chat=chat.id)
+        except P2PChatError:
+            return  # /channel says why
+        self._app.main.prompts[chat.id] = prompt(found)
+        now = self._app.state.shown
+        if now is not None and now.id == chat.id:
+            self._app.main.write_in(now)
+
+    def changed(self, chats: Collection[str]) -> None:
+        """Read the channel on the screen again, if it is one of those that have changed."""
+        chat = self._app.state.shown
+        if chat is not None and chat.kind == CHANNEL and chat.id in chats:
+            self._app.begin(self.opened(chat))
 
     async def comment(self, _rest: str) -> None:
         """Run /comment: open the group that talks about this channel, or ask to join it."""
@@ -130,8 +152,10 @@ class ChannelActions:
         asked = {"mirrors": _SWITCHES[rest.casefold()]} if rest else {}
         answer = await app.node.call("channel_mirror", chat=chat.id, **asked)
         where = f"You hand {chat.label} on at {', '.join(answer['relays'])}. Whoever runs that sees that you do."
+        if not answer["relays"]:
+            where = f"Your relays mirror {chat.label} themselves. Others that you add will get it from you."
         if answer["problem"]:
-            where = f"{where} Careful: {answer['problem']}."
+            where = f"{where} Careful: {answer['problem'].rstrip('.')}."
         app.say(where if answer["mirrors"] else f"You do not hand {chat.label} on.")
 
     async def _comments(self, chat: Chat, rest: str) -> None:
@@ -152,6 +176,17 @@ class ChannelActions:
         answer = await self._app.node.call("channel_report", chat=chat.id)
         text = "\n".join([f"channel {answer['id']}", answer["link"], *answer["relays"]])
         await self._app.copy_text(intents.CopyText(text, "What a relay's operator needs to refuse it is copied"))
+
+
+def prompt(channel: Mapping[str, Any]) -> str:
+    """Return what the empty composer says in a channel in which something is wrong, or in which the user does not
+    write; "" where neither is so.
+    """
+    if channel["forked"]:
+        return "frozen: two different posts are signed with one number"
+    if channel["problem"]:
+        return f"careful: {channel['problem']}"
+    return "" if channel["writes"] else "only its writers post here"
 
 
 def _words(channel: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from p2pchat.tui.actions.voice import VoiceActions
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
+    from p2pchat.tui.model import Chat
 
 Doing = Callable[[str], Awaitable[None]]
 
@@ -36,11 +37,15 @@ class Actions:
         self.groups = GroupActions(app, self.talk, self.finding)
         self.picking = MessageActions(app, self.talk, self.files, self.groups)
         self.channels = ChannelActions(app, self.talk)
-        self.talk.after_opening = self.groups.opened
+        self.talk.after_opening = self._opened
         self.mentioning = MentionActions(app, lambda: self.groups.shown)
         self.people = ContactActions(app, self.talk, self.groups)
         self.order = OrderActions(app, self.talk, self.groups)
         self.settings = SettingsActions(app, self.talk, self.wishes)
+
+    async def _opened(self, chat: Chat) -> None:
+        await self.groups.opened(chat)
+        await self.channels.opened(chat)
 
     def handlers(self) -> dict[str, Doing]:
         """Return what each command of the table runs, but for /quit, which is the app's own."""

@@ -179,7 +179,7 @@ def details(message: Message, look: Look, room: int) -> Row:
     )
     if message.seen is not None:
         state.append(f"seen by {message.seen:,}")
-    way = [edge_word(message.route)] if message.route else []
+    way = [edge_word(message.route)] if message.route and not look.channel else []
     when = clock(message.at, look.twelve)
     dated = f"{day(message.at.date(), look.today)} {when}"
     choices = [

@@ -492,7 +492,8 @@ class Conversation(MessageKeys, can_focus=True):
         return True
 
     def _scroll(self, rows: int) -> None:
-        if self._feed.view.scroll(rows):
+        shown = self._shown_rows()
+        if self._feed.view.scroll(rows) or (rows < 0 and self._feed.needs_page(shown, again=True)):
             self._changed()
 
     def _work(self, step: Coroutine[Any, Any, bool]) -> None:

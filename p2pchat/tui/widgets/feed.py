@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from p2pchat.tui.model import Chat, Message
+from p2pchat.tui.model import CHANNEL, Chat, Message
 from p2pchat.tui.widgets.paging import MessageSource, Page, first_page, next_page, wanted
 from p2pchat.tui.widgets.rendering import Look
 from p2pchat.tui.widgets.senders import Senders
@@ -62,8 +62,12 @@ class Feed:
         """Select a message, or none."""
         self._selected = None if index is None else self.window[index].id
 
-    def needs_page(self, rows: Sequence[RowPosition]) -> bool:
-        """Return whether `extend` has something to load; `rows` are those on the screen."""
+    def needs_page(self, rows: Sequence[RowPosition], *, again: bool = False) -> bool:
+        """Return whether `extend` has something to load; `rows` are those on the screen. again: also the page above the
+        first post of a channel, though there was none: a relay may have it that was not reached then.
+        """
+        if again and self.chat is not None and self.chat.kind == CHANNEL:
+            self.window.at_start = False
         return not self._loads and wanted(self.window, rows) is not None
 
     # ------------------------------------------------------------ what is read
@@ -256,6 +260,7 @@ class Feed:
             chat="" if chat is None else chat.id,
             label="" if chat is None else chat.label,
             group=chat is not None and chat.is_many,
+            channel=chat is not None and chat.kind == CHANNEL,
             labels=self._senders.labels,
         )
 

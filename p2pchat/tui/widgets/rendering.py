@@ -105,6 +105,8 @@ class Look:
     picture_rows: int = half_blocks.ROWS
     group: bool = False
     """Whether the chat is with many, so that each message names its author."""
+    channel: bool = False
+    """Whether it is a channel, all of which comes by relays."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """The labels of members, by their ids."""
     me: str = ""
@@ -536,7 +538,7 @@ def _edge(message: Message, look: Look) -> list[TextSpan]:
         words.append(TextSpan("pinned", "pinned", "action:show_pinned"))
     if message.edited_at is not None and not message.deleted:
         words.append(TextSpan("edited", "route"))
-    if message.route not in (None, "direct"):
+    if message.route not in (None, "direct") and not look.channel:
         words.append(TextSpan(edge_word(message.route), "route"))
     if message.mine and message.chat != NOTES and message.state in look.marks:
         role = {"read": "read", "failed": "failed"}.get(message.state, "mark")

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from p2pchat.errors import NodeGone, NoSuchMessage
 from p2pchat.tui.intents import Seen
-from p2pchat.tui.model import Message
+from p2pchat.tui.model import CHANNEL, Message
 from p2pchat.tui.widgets import rendering, viewport
 from p2pchat.tui.widgets.conversation import Conversation
 from p2pchat.tui.widgets.rendering import Block
@@ -111,6 +111,26 @@ def test_older_pages_come_as_one_scrolls_and_nothing_jumps() -> None:
                 it.conversation.page(1)
                 await it.settled()
             assert it.texts()[-1] == "message 999"
+
+    run(main())
+
+
+def test_earlier_posts_of_a_channel_are_asked_for_again_that_no_relay_handed_out() -> None:
+    async def main() -> None:
+        held = messages(60)
+        async with shown(held[30:], chat("channel")._replace(kind=CHANNEL)) as it:
+            for _ in range(30):
+                it.conversation.page(-1)
+                await it.settled()
+            assert it.texts()[0] == "message 30"
+            asked = len(it.source.asked)
+            it.source.held = held
+            it.conversation.page(-1)
+            await it.settled()
+            assert len(it.source.asked) > asked
+            it.conversation.page(-1)
+            await it.settled()
+            assert it.texts()[0] != "message 30"
 
     run(main())
 

@@ -156,6 +156,7 @@ def test_the_way_is_told_where_it_was_not_straight() -> None:
     assert body(lay_out(message(0, route="mailbox"), None, WIDE))[0].endswith("by mailbox")
     assert body(lay_out(message(0, mine=True, route="circuit"), None, WIDE))[0].endswith("through a relay ✓✓")
     assert body(lay_out(message(0, route="pigeon" * 9), None, WIDE))[0].endswith("pigeonpigeonpig…")
+    assert "by mailbox" not in body(lay_out(message(0, route="mailbox"), None, replace(WIDE, channel=True)))[0]
 
 
 def test_the_way_has_a_row_of_its_own_where_there_is_no_room() -> None:
