@@ -1,4 +1,4 @@
-"""Power cuts while a channel is founded, written by its owner and by another writer, and followed.
+"""Power cuts while a channel is founded, written by its owner and by another writer, followed, changed and moved.
 
 As in `test_crash_points`: what was answered is so after the cut; a post is never signed twice with one number, which
 would fork the channel; and a follower has every post once.
@@ -6,18 +6,20 @@ would fork the channel; and a follower has every post once.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.support.channel_worlds import Mirror
+from tests.support.channel_worlds import Mirror, mirrors
 from tests.support.feeds import feed_relay
-from tests.support.power_cuts import Person, nothing, played
+from tests.support.power_cuts import Done, Person, nothing, played
 from tests.support.sampling import chosen
 from tests.support.world import World, WorldNode, until
 
 POINTS = 5
+POINTS_OF_CHANGES = 3
 TEXTS = ["one", "two", "three"]
 
 
@@ -97,6 +99,100 @@ async def _let_write(alice: Person, bob: Person) -> None:
     await bob.do(use, may_write)
 
 
+async def _changes(world: World, folder: Path, who: str, cut_at: int | None) -> int:
+    """alice edits a post, withdraws another, names a group that talks about the channel, and moves it from one relay to
+    another; bob hands it on at a relay of his.
+    """
+    async with mirrors(world, folder, "north", "south", "east") as (north, south, east):
+        alice, bob = (Person(world, name, cut_at if name == who else None) for name in ("alice", "bob"))
+        for person in (alice, bob):
+            world.soon(person.live)
+        await alice.do(lambda node: node.call("relays", add=north.line), _has_relay)
+        await alice.do(_create, _is_founded)
+        link = (await alice.ask(lambda node: node.call("channel_invite", chat="news")))["text"]
+        await bob.do(lambda node: node.call("add", invite=link), _is_founded)
+        await bob.do(lambda node: node.call("relays", add=south.line), _has_relay)
+        for text in TEXTS:
+            await alice.say("news", text)
+        await alice.do(lambda node: _on(node, "one", "edit", text="first"), _shows("first", "two", "three"))
+        await bob.do(nothing, _shows("first", "two", "three"))
+        await bob.do(lambda node: node.call("channel_mirror", chat="news", mirrors=True), _has(mirrors=True))
+
+        def kept(*counts: int) -> Callable[[], Awaitable[bool]]:
+            """Whether the relays have so many posts: of north, south and east."""
+
+            async def check() -> bool:
+                await trio.lowlevel.checkpoint()
+                return [relay.at.store.posts for relay in (north, south, east)] == list(counts)
+
+            return check
+
+        await until(kept(4, 4, 0), 7200)
+        await alice.do(lambda node: _on(node, "two", "delete", for_both=True), _shows("first", "", "three"))
+        await bob.do(nothing, _shows("first", "", "three"))
+
+        await alice.do(lambda node: node.call("create_group", name="talk"), _has_group)
+        await alice.do(lambda node: node.call("channel_comments", chat="news", group="talk"), _is_talked_about)
+        await bob.do(nothing, _is_talked_about)
+        await alice.do(lambda node: node.call("channel_comments", chat="news", remove=True), _has(comments=None))
+        await bob.do(nothing, _has(comments=None))
+        await alice.do(lambda node: node.call("channel_relays", chat="news", add=east.line), _at(north, east))
+        await alice.do(lambda node: node.call("channel_relays", chat="news", remove=north.line), _at(east))
+        await bob.do(nothing, _at(east))
+
+        async def has_told(node: WorldNode) -> bool:
+            return not (await node.call("channel_relays", chat="news"))["leaving"]
+
+        await alice.do(nothing, has_told)
+        await alice.say("news", "four")
+        for person in (alice, bob):
+            await person.do(nothing, _shows("first", "", "three", "four"))
+
+        await until(kept(5, 6, 6), 7200)
+        for person in (alice, bob):
+            shown = await person.ask(lambda node: node.call("channel", chat="news"))
+            assert (shown["posts"], shown["forked"], shown["missing"], shown["problem"]) == (6, False, 0, "")
+        return (alice if who == "alice" else bob).boundaries
+
+
+async def _on(node: WorldNode, shown: str, method: str, **more: object) -> None:
+    """Do something about the post with this text."""
+    (id,) = [one["id"] for one in await node.call("log", chat="news") if one["text"] == shown]
+    await node.call(method, id=id, **more)
+
+
+def _shows(*texts: str) -> Done:
+    async def done(node: WorldNode) -> bool:
+        return [one["text"] for one in await node.call("log", chat="news")] == list(texts)
+
+    return done
+
+
+def _has(**wanted: object) -> Done:
+    async def done(node: WorldNode) -> bool:
+        shown = await node.call("channel", chat="news")
+        return {key: shown[key] for key in wanted} == wanted
+
+    return done
+
+
+def _at(*relays: Mirror) -> Done:
+    async def done(node: WorldNode) -> bool:
+        shown = await node.call("channel_relays", chat="news")
+        return bool(shown["relays"] == [relay.line for relay in relays])
+
+    return done
+
+
+async def _is_talked_about(node: WorldNode) -> bool:
+    shown = (await node.call("channel", chat="news"))["comments"]
+    return shown is not None and bool(shown["name"] == "talk")
+
+
+async def _has_group(node: WorldNode) -> bool:
+    return any(one["name"] == "talk" for one in await node.call("chats"))
+
+
 async def _create(node: WorldNode) -> None:
     await node.call("create_channel", name="news")
 
@@ -115,9 +211,21 @@ def _played(folder: Path, who: str, cut_at: int | None) -> int:
     return played(folder, cut_at, lambda world: _story(world, folder, who, cut_at))
 
 
+def _changed(folder: Path, who: str, cut_at: int | None) -> int:
+    return played(folder, cut_at, lambda world: _changes(world, folder, who, cut_at))
+
+
 @pytest.mark.parametrize("who", ["alice", "bob"])
 def test_a_power_cut_forks_no_channel_and_loses_no_post(tmp_path: Path, who: str) -> None:
     boundaries = _played(tmp_path / "count", who, None)
     assert boundaries > 20
     for cut_at in chosen(boundaries, POINTS, "channels", who):
         _played(tmp_path / str(cut_at), who, cut_at)
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_a_power_cut_while_a_channel_is_changed_does_it_once_for_all(tmp_path: Path, who: str) -> None:
+    boundaries = _changed(tmp_path / "count", who, None)
+    assert boundaries > 20
+    for cut_at in chosen(boundaries, POINTS_OF_CHANGES, "changes", who):
+        _changed(tmp_path / str(cut_at), who, cut_at)

@@ -93,6 +93,7 @@ def test_two_of_three_replace_a_lost_owner_after_14_days_and_a_restart(tmp_path:
         said = [one["text"] for one in await bob.call("group_log", chat=CHAT, limit=100)]
         assert "carol asked to make dan the owner." in said
         assert "carol confirmed that dan becomes the owner." in said
+        assert (await told(dan, "confirmed")).endswith(" confirmed that you become the owner.")
         assert (await bob.call("group", chat=CHAT))["problem"] == ""
 
     run_world(tmp_path, main)
@@ -181,5 +182,48 @@ def test_a_group_takes_the_place_of_another(tmp_path: Path) -> None:
         group = await dan.call("group", chat="walkers")
         assert (group["role"], group["settings"]["slow_mode"], group["settings"]["recovery"]) == ("observer", 10, None)
         assert (await alice.call("group", chat="walkers"))["role"] == "admin"
+
+    run_world(tmp_path, main)
+
+
+def test_all_settings_go_on_in_a_successor_and_who_is_no_contact_is_missing(tmp_path: Path) -> None:
+    settings = {
+        "topic": "up",
+        "description": "we walk",
+        "slow_mode": "10",
+        "locked": "yes",
+        "invites": "members",
+        "newcomers": "5",
+        "history": "50",
+    }
+
+    async def main(world: World) -> None:
+        alice, bob, *_ = nodes = [await world.start(name) for name in ("alice", "bob", "carol", "dan", "erin")]
+        for other in nodes[1:]:
+            await befriend(alice, other)
+        await befriend(bob, nodes[2])
+        await befriend(bob, nodes[3])
+        await alice.call("create_group", name=CHAT, contacts=["bob", "carol", "dan", "erin"])
+        await has_members(bob, CHAT, 5)
+        await alice.call("set_role", chat=CHAT, member="bob", role="admin")
+        for key, value in settings.items():
+            await alice.call("set_group", chat=CHAT, key=key, value=value)
+        await holds(bob, "history")
+
+        async def knows_them() -> bool:
+            members = (await bob.call("group_members", chat=CHAT))["members"]
+            return [one["contact"] or one["name"] for one in members if one["contact"]].count("dan") == 1
+
+        await until(knows_them)
+        await bob.call("block", contact="dan")
+        made = await bob.call("succeed_group", chat=CHAT, name="walkers")
+        assert (made["offered"], made["missing"]) == (2, 2), "dan is blocked, and erin not known"
+        before, after = [(await bob.call("group", chat=chat)) for chat in (CHAT, "walkers")]
+        assert after["topic"] == before["topic"] == "up"
+        known = {key: value for key, value in before["settings"].items() if key in settings}
+        assert known.keys() == settings.keys()
+        assert {key: after["settings"][key] for key in known} == known
+        (found, *_) = [one["op"] for one in await bob.call("group_log", chat="walkers", limit=100)]
+        assert found == "found"
 
     run_world(tmp_path, main)

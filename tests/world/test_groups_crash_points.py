@@ -52,7 +52,7 @@ async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = 
     async with trio.open_nursery() as nursery:
         for person in people.values():
             nursery.start_soon(person.live)
-        with trio.fail_after(6 * 3600):
+        with trio.fail_after(48 * 3600):
             if relay is not None:
                 address = relay.address
 

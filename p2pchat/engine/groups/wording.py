@@ -138,7 +138,8 @@ def _predicate(action: Any, called: Any) -> str:
         case RecoverOwner():
             return f"asked to make {called(action.member)} the owner"
         case ConfirmRecovery():
-            return f"confirmed that {called(action.member)} becomes the owner"
+            who = called(action.member)
+            return f"confirmed that {who} {'become' if who == 'you' else 'becomes'} the owner"
     return "changed something that this version does not know"
 
 
