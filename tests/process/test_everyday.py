@@ -55,8 +55,9 @@ def test_a_name_means_one_contact_or_nobody(pair: Place) -> None:
     for name, ident in names.items():
         said = fine(pair.run("erin", "log", ident, "--json"))
         assert {one["text"] for one in said} == {f"for {ident}"}, name
-    for words in (["send", "nobody", "hi"], ["log", "nobody"], ["tail", "nobody"], ["rename", "nobody", "x"]):
-        failed(pair.run("erin", *words), 2, "no contact", "p2pchat contacts")
+    for words in (["send", "nobody", "hi"], ["log", "nobody"], ["tail", "nobody"]):
+        failed(pair.run("erin", *words), 2, "no chat", "p2pchat chats")
+    failed(pair.run("erin", "rename", "nobody", "x"), 2, "no contact", "p2pchat contacts")
     for words in (["why", "ab" * 16], ["delete", "ab"], ["why", "xyz"], ["tail", "--since", "ab" * 16]):
         failed(pair.run("erin", *words), 2, "no message", "p2pchat log")
 

@@ -23,7 +23,7 @@ POINTS = 1
 
 async def _play(world: World, alice: Person, bob: Person, carol: Person) -> None:
     for inviter, joiner in ((alice, bob), (alice, carol), (bob, carol)):
-        await _befriend(inviter, joiner)
+        await befriend(inviter, joiner)
     await alice.do(lambda node: node.call("create_group", name=CHAT, contacts=["bob", "carol"]), _has_group)
     await all_have([alice, bob, carol], has(members=3))
     await alice.do(act("set_role", member="bob", role="admin"), _is_the("admin", "bob"))
@@ -56,7 +56,7 @@ async def _talk(people: list[Person], when: str) -> None:
         await person.do(nothing, reads(*[f"{other.name} {when}" for other in people if other is not person]))
 
 
-async def _befriend(inviter: Person, joiner: Person) -> None:
+async def befriend(inviter: Person, joiner: Person) -> None:
     def knows(name: str) -> Done:
         async def done(node: WorldNode) -> bool:
             known = await node.call("contacts")
