@@ -16,7 +16,7 @@ from p2pchat.core.groups.ancestry import (
     opens,
     subjects,
 )
-from p2pchat.core.groups.events import ChangeSetting, Found, HandOver, MuteMember, RemoveMembers, SetRole
+from p2pchat.core.groups.events import ChangeSetting, Found, HandOver, LeaveGroup, MuteMember, RemoveMembers, SetRole
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import INVITES
 from p2pchat.core.ids import MemberId
@@ -96,7 +96,8 @@ def _is_void(log: Ancestry, entry: LogEntry, known: int, counted: int) -> bool:
             isinstance(other.event.action, HandOver) and other.event.author_id == event.author_id
             for other in _concurrent(log, entry, counted)
         )
-    if any(other.strong and other.level < level for other in _concurrent(log, entry, counted)):
+    stronger = any(other.strong and other.level < level for other in _concurrent(log, entry, counted))
+    if stronger and not isinstance(action, LeaveGroup):
         return True
     if is_granted(entry) and not _is_granted(log, entry, counted):
         return True

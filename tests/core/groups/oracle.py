@@ -249,7 +249,8 @@ class Log:
         if level == 0:
             return event.op != HAND_OVER and any(e.op == HAND_OVER and e.by == event.by for e in against)
         for other in against:
-            if other.id in self.strong and self.level[other.id] < level and self._about(other, event.by):
+            strong = other.id in self.strong and event.op != LEAVE
+            if strong and self.level[other.id] < level and self._about(other, event.by):
                 return True
         if event.op == ADD and level > 1:
             if any(e.op == SET and e.args[0] == "invites" and e.args[1] != "members" for e in against):

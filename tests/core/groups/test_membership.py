@@ -328,6 +328,15 @@ def test_who_leaves_is_no_member_and_the_secret_is_covered_by_a_removal() -> Non
     assert not state.left | state.epoch_heads[0].left | state.epoch_heads[0].outsiders
 
 
+@pytest.mark.parametrize("beside", [events.SetRole(id_of("ada"), Role.MEMBER), remove("ada")], ids=["role", "removal"])
+def test_who_leaves_has_left_whatever_is_done_about_them_beside(beside: events.Action) -> None:
+    team = Team.founded()
+    apart = team.copy()
+    team.write("ada", events.LeaveGroup())
+    apart.write("olga", beside)
+    assert "ada" not in roles(team.state(apart))
+
+
 def test_only_the_newest_update_of_a_member_is_kept() -> None:
     team = Team.founded()
     log = team.log()
