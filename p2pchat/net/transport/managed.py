@@ -40,6 +40,8 @@ MAX_SHOWN = 120
 START_SECONDS = 20.0
 END_SECONDS = 2.0
 """Seconds in which a program has to end when its stdin is closed, then when it is told to, before it is killed."""
+KILLED_SECONDS = 30.0
+"""Seconds in which the system has to end a program that was killed. A busy machine takes its time."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 GOOD_SECONDS = 60.0
 """Seconds for which a program has to run so that the pauses before its next starts are short again."""
@@ -282,11 +284,11 @@ async def _end(process: trio.Process) -> None:
     assert process.stdout is not None
     await process.stdin.aclose()
     await process.stdout.aclose()
-    for how in (None, signal.SIGTERM, signal.SIGKILL):
+    for how, patience in ((None, END_SECONDS), (signal.SIGTERM, END_SECONDS), (signal.SIGKILL, KILLED_SECONDS)):
         if how is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, how)
-        with trio.move_on_after(END_SECONDS):
+        with trio.move_on_after(patience):
             await process.wait()
             return
 
