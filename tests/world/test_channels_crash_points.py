@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pchat.engine.channels import sync
 from tests.support.channel_worlds import Mirror, mirrors
 from tests.support.feeds import feed_relay
 from tests.support.power_cuts import Done, Person, nothing, played
@@ -155,6 +156,47 @@ async def _changes(world: World, folder: Path, who: str, cut_at: int | None) -> 
         return (alice if who == "alice" else bob).boundaries
 
 
+async def _scrolled(world: World, folder: Path, who: str, cut_at: int | None) -> int:
+    """bob follows when there are more posts than the first page has, and scrolls up to the others."""
+    posts = [*TEXTS, "four", "five", "six"]
+    async with mirrors(world, folder, "north") as (north,):
+        alice, bob = (Person(world, name, cut_at if name == who else None) for name in ("alice", "bob"))
+        for person in (alice, bob):
+            world.soon(person.live)
+        await alice.do(lambda node: node.call("relays", add=north.line), _has_relay)
+        await alice.do(_create, _is_founded)
+        for text in posts:
+            await alice.say("news", text)
+
+        async def all_there() -> bool:
+            await trio.lowlevel.checkpoint()
+            return [north.at.store.posts] == [len(posts)]
+
+        await until(all_there, 7200)
+        link = (await alice.ask(lambda node: node.call("channel_invite", chat="news")))["text"]
+        await bob.do(lambda node: node.call("add", invite=link), _is_founded)
+        await bob.do(nothing, _ends_with("four", "five", "six"))
+        await bob.do(_scroll_up, _shows(*posts))
+        await alice.say("news", "seven")
+        await bob.do(nothing, _shows(*posts, "seven"))
+        (chat,) = await bob.ask(lambda node: node.call("chats"))
+        assert chat["unread"] == 4, "what one scrolls up to is no news"
+        return (alice if who == "alice" else bob).boundaries
+
+
+def _ends_with(*texts: str) -> Done:
+    async def done(node: WorldNode) -> bool:
+        return bool([one["text"] for one in await node.call("log", chat="news")][-len(texts) :] == list(texts))
+
+    return done
+
+
+async def _scroll_up(node: WorldNode) -> None:
+    first, *_ = await node.call("log", chat="news")
+    await node.call("log", chat="news", before=first["id"])
+    await trio.sleep(1)
+
+
 async def _on(node: WorldNode, shown: str, method: str, **more: object) -> None:
     """Do something about the post with this text."""
     (id,) = [one["id"] for one in await node.call("log", chat="news") if one["text"] == shown]
@@ -229,3 +271,18 @@ def test_a_power_cut_while_a_channel_is_changed_does_it_once_for_all(tmp_path: P
     assert boundaries > 20
     for cut_at in chosen(boundaries, POINTS_OF_CHANGES, "changes", who):
         _changed(tmp_path / str(cut_at), who, cut_at)
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_a_power_cut_while_somebody_scrolls_up_shows_each_post_once(
+    tmp_path: Path, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "FIRST_PAGE", 3)
+
+    def scrolled(folder: Path, cut_at: int | None) -> int:
+        return played(folder, cut_at, lambda world: _scrolled(world, folder, who, cut_at))
+
+    boundaries = scrolled(tmp_path / "count", None)
+    assert boundaries > 20
+    for cut_at in chosen(boundaries, POINTS, "scrolls", who):
+        scrolled(tmp_path / str(cut_at), cut_at)
