@@ -17,7 +17,7 @@ import trio
 
 from p2pchat.core.contents import GroupItem, Payload
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import gaps, own_keys, pairwise
+from p2pchat.engine.groups import own_keys, pairwise
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
@@ -32,19 +32,17 @@ Play = Callable[[Person, Person, Person], Awaitable[None]]
 
 
 class Loss:
-    """Loses what is said in the group and goes to whom the others call `name`. answers: also what anybody asks for."""
+    """Loses what is said in the group and goes to whom the others call `name`."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.name = ""
-        self.answers = False
-        queue, answer = outbound.queue, gaps._send
+        queue = outbound.queue
 
         def lose(tx: Transaction, contact: Contact, payload: Payload, **more: Any) -> None:
             if not (isinstance(payload, GroupItem) and contact.name == self.name):
                 queue(tx, contact, payload, **more)
 
         patch.setattr(outbound, "queue", lose)
-        patch.setattr(gaps, "_send", lambda *args: self.answers or answer(*args))
 
 
 async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = False, play: Play | None = None) -> int:
@@ -90,33 +88,6 @@ async def _lose(loss: Loss, alice: Person, bob: Person, carol: Person) -> None:
         return node.db.query("SELECT 1 FROM group_gaps") == []
 
     await bob.do(nothing, misses_nothing)
-
-
-async def _give_up(world: World, loss: Loss, alice: Person, bob: Person, carol: Person) -> None:
-    """A message of carol does not come to bob, who asks in vain."""
-    await _found(alice, bob, carol)
-    loss.name, loss.answers = "bob", True
-    await carol.say(CHAT, "lost")
-    await alice.do(nothing, _texts(1))
-    loss.name = ""
-    await carol.say(CHAT, "later")
-    await bob.do(nothing, _texts(1))
-    await bob.do(nothing, _misses("has not arrived. Members who are your contacts are asked for it."))
-    await trio.sleep(3 * 3600)
-    await world.sleep_days(1)
-    await bob.do(nothing, _misses("did not arrive, and nobody who was asked has it."))
-    assert await bob.ask(lambda node: said(node, CHAT)) == ["later"]
-
-
-def _misses(line: str) -> Done:
-    """Whether one line is shown about what is missing, and it ends so."""
-
-    async def done(node: WorldNode) -> bool:
-        log = await node.call("log", chat=CHAT, limit=1000)
-        shown = [one["text"] for one in log if one["kind"] == "group" and "arrive" in one["text"]]
-        return len(shown) == 1 and shown[0].endswith(line)
-
-    return done
 
 
 async def _update(alice: Person, bob: Person, carol: Person) -> None:
@@ -264,25 +235,6 @@ def test_a_power_cut_while_a_message_is_missing_loses_nothing(
 ) -> None:
     play = partial(_lose, Loss(monkeypatch))
     _cut(tmp_path, victim, f"{victim} asks", play=play)
-
-
-@pytest.mark.parametrize("victim", ["alice", "bob"])
-def test_a_power_cut_while_a_message_is_given_up_is_told_once(
-    tmp_path: Path, victim: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loss = Loss(monkeypatch)
-
-    def played_out(folder: Path, cut_at: int | None) -> int:
-        async def main(world: World) -> int:
-            loss.answers = False
-            return await story(world, victim, cut_at, play=partial(_give_up, world, loss))
-
-        return played(folder, cut_at, main)
-
-    boundaries = played_out(tmp_path / "count", None)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, f"{victim} asks in vain"):
-        played_out(tmp_path / str(cut_at), cut_at)
 
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])
