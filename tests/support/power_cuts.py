@@ -13,7 +13,7 @@ from p2pchat.errors import P2PChatError
 from p2pchat.ports import MailboxCallbacks, Mailboxes
 from p2pchat.store.file_space import SLOT_BYTES, SealedFile
 from tests.support.mailboxes import MailRelay
-from tests.support.sampling import SEED
+from tests.support.sampling import SEED, chosen
 from tests.support.world import World, WorldNetwork, WorldNode, run_world
 
 T = TypeVar("T")
@@ -220,16 +220,6 @@ async def two_people(
         nursery.cancel_scope.cancel()
 
 
-async def become_contacts(alice: Person, bob: Person) -> None:
-    """Bob uses an invite of alice's, until he is accepted."""
-    invite = await new_invite(alice)
-
-    async def add(node: WorldNode) -> None:
-        await node.call("add", invite=invite, name="alice", wait="accepted", timeout=900)
-
-    await bob.do(add, is_contact)
-
-
 async def new_invite(person: Person) -> str:
     """An invite of this person's, whenever the power is cut."""
     made: list[str] = []
@@ -244,6 +234,25 @@ async def new_invite(person: Person) -> str:
     return made[0]
 
 
+async def befriend(inviter: Person, joiner: Person) -> None:
+    """The joiner uses an invite of the inviter's; both are contacts under the names that they have."""
+
+    def knows(name: str) -> Done:
+        async def done(node: WorldNode) -> bool:
+            known = await node.call("contacts")
+            return any(one["name"] == name and one["state"] == "contact" for one in known)
+
+        return done
+
+    invite = await new_invite(inviter)
+
+    async def add(node: WorldNode) -> None:
+        await node.call("add", invite=invite, name=inviter.name, wait="accepted", timeout=900)
+
+    await joiner.do(add, knows(inviter.name))
+    await inviter.do(nothing, knows(joiner.name))
+
+
 async def is_contact(node: WorldNode) -> bool:
     """Whether the node has a contact who has accepted."""
     return any(one["state"] == "contact" for one in await node.call("contacts"))
@@ -252,6 +261,19 @@ async def is_contact(node: WorldNode) -> bool:
 async def nothing(node: WorldNode) -> None:
     """Wait a second: to be done until something has happened by itself."""
     await trio.sleep(1)
+
+
+def cut_each(
+    folder: Path, play: Callable[[Path, int | None], int], points: int, *chosen_by: object, least: int = 40
+) -> None:
+    """Play a story once to count the boundaries, more than `least`, and then with a power cut at each that is chosen.
+
+    play: in this folder, with a power cut at this boundary. points, chosen_by: as for `sampling.chosen`.
+    """
+    boundaries = play(folder / "count", None)
+    assert boundaries > least
+    for cut_at in chosen(boundaries, points, *chosen_by):
+        play(folder / str(cut_at), cut_at)
 
 
 def played(folder: Path, cut_at: int | None, story: Callable[[World], Awaitable[int]]) -> int:

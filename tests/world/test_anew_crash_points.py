@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat.errors import P2PChatError
-from tests.support.power_cuts import Person, new_invite, nothing, played, two_people
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Person, cut_each, new_invite, nothing, played, two_people
 from tests.support.world import World, WorldNode, befriend, until
 from tests.world.test_delivery import nothing_owed
 
@@ -104,7 +103,4 @@ def _played(folder: Path, how: str, victim: str, cut_at: int | None) -> int:
 @pytest.mark.parametrize("how", list(STORIES))
 @pytest.mark.parametrize("victim", ["alice", "bob"])
 def test_a_power_cut_loses_nothing_and_repeats_nothing(tmp_path: Path, how: str, victim: str) -> None:
-    boundaries = _played(tmp_path / "count", how, victim, None)
-    assert boundaries > 20
-    for cut_at in chosen(boundaries, POINTS, how, victim):
-        _played(tmp_path / str(cut_at), how, victim, cut_at)
+    cut_each(tmp_path, lambda folder, cut_at: _played(folder, how, victim, cut_at), POINTS, how, victim, least=20)

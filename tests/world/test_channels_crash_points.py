@@ -15,8 +15,7 @@ import trio
 from p2pchat.engine.channels import sync
 from tests.support.channel_worlds import Mirror, mirrors
 from tests.support.feeds import feed_relay
-from tests.support.power_cuts import Done, Person, nothing, played
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Done, Person, cut_each, nothing, played
 from tests.support.world import World, WorldNode, until
 
 POINTS = 5
@@ -259,18 +258,14 @@ def _changed(folder: Path, who: str, cut_at: int | None) -> int:
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
 def test_a_power_cut_forks_no_channel_and_loses_no_post(tmp_path: Path, who: str) -> None:
-    boundaries = _played(tmp_path / "count", who, None)
-    assert boundaries > 20
-    for cut_at in chosen(boundaries, POINTS, "channels", who):
-        _played(tmp_path / str(cut_at), who, cut_at)
+    cut_each(tmp_path, lambda folder, cut_at: _played(folder, who, cut_at), POINTS, "channels", who, least=20)
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
 def test_a_power_cut_while_a_channel_is_changed_does_it_once_for_all(tmp_path: Path, who: str) -> None:
-    boundaries = _changed(tmp_path / "count", who, None)
-    assert boundaries > 20
-    for cut_at in chosen(boundaries, POINTS_OF_CHANGES, "changes", who):
-        _changed(tmp_path / str(cut_at), who, cut_at)
+    cut_each(
+        tmp_path, lambda folder, cut_at: _changed(folder, who, cut_at), POINTS_OF_CHANGES, "changes", who, least=20
+    )
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
@@ -282,7 +277,4 @@ def test_a_power_cut_while_somebody_scrolls_up_shows_each_post_once(
     def scrolled(folder: Path, cut_at: int | None) -> int:
         return played(folder, cut_at, lambda world: _scrolled(world, folder, who, cut_at))
 
-    boundaries = scrolled(tmp_path / "count", None)
-    assert boundaries > 20
-    for cut_at in chosen(boundaries, POINTS, "scrolls", who):
-        scrolled(tmp_path / str(cut_at), cut_at)
+    cut_each(tmp_path, scrolled, POINTS, "scrolls", who, least=20)

@@ -13,8 +13,7 @@ import trio
 
 from p2pchat.store import clearing
 from p2pchat.store.database import Database
-from tests.support.power_cuts import Person, become_contacts, played, two_people
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Person, befriend, cut_each, played, two_people
 from tests.support.world import World, WorldNode, run_world
 
 POINTS = 6
@@ -27,7 +26,7 @@ async def _story(world: World, cut_at: int | None) -> int:
 
 
 async def _play(alice: Person, bob: Person) -> None:
-    await become_contacts(alice, bob)
+    await befriend(alice, bob)
     await bob.say("alice", "remember me")
     await _set(alice, "pin_chat", {"chat": "bob"}, "chats", {"pinned": True})
     await _set(alice, "archive", {"chat": "bob"}, "chats", {"archived": True})
@@ -174,7 +173,4 @@ def test_a_cut_between_the_pieces_of_a_clearing_is_made_up_for(tmp_path: Path, m
 
 def test_a_power_cut_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clearing, "MAX_CLEARED_AT_ONCE", 1)
-    boundaries = _played(tmp_path / "count", None)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, "contacts"):
-        _played(tmp_path / str(cut_at), cut_at)
+    cut_each(tmp_path, _played, POINTS, "contacts")

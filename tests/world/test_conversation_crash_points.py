@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.power_cuts import Person, become_contacts, nothing, played, two_people
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Person, befriend, cut_each, nothing, played, two_people
 from tests.support.world import World, WorldNode
 from tests.world.test_conversation import log, picture
 from tests.world.test_delivery import nothing_owed
@@ -45,7 +44,7 @@ async def story(world: World, victim: str, cut_at: int | None) -> int:
 
 
 async def _play(alice: Person, bob: Person) -> None:
-    await become_contacts(alice, bob)
+    await befriend(alice, bob)
     await alice.say("bob", "one")
     await alice.say("bob", "two")
     await _do(alice, "bob", "edit", "one", {"text": "one, mended"}, text="one, mended")
@@ -103,7 +102,4 @@ def _played(folder: Path, victim: str, cut_at: int | None) -> int:
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])
 def test_a_power_cut_keeps_what_was_seen_as_done(tmp_path: Path, victim: str) -> None:
-    boundaries = _played(tmp_path / "count", victim, None)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, victim, "conversation"):
-        _played(tmp_path / str(cut_at), victim, cut_at)
+    cut_each(tmp_path, lambda folder, cut_at: _played(folder, victim, cut_at), POINTS, victim, "conversation")

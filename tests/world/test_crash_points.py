@@ -23,8 +23,8 @@ import pytest
 import trio
 
 from tests.support.mailboxes import MailRelay
-from tests.support.power_cuts import Person, become_contacts, is_contact, nothing, played, two_people
-from tests.support.sampling import chosen, sampled
+from tests.support.power_cuts import Person, befriend, cut_each, is_contact, nothing, played, two_people
+from tests.support.sampling import sampled
 from tests.support.world import World, WorldNode
 
 POINTS = 3
@@ -45,7 +45,7 @@ async def story(world: World, victim: str, cut_at: int | None, relays: Sequence[
 
 
 async def _play(alice: Person, bob: Person, rounds: int) -> None:
-    await become_contacts(alice, bob)
+    await befriend(alice, bob)
     await alice.do(nothing, is_contact)
     said: dict[str, list[str]] = {"alice": [], "bob": []}
     for number in range(rounds):
@@ -82,18 +82,13 @@ async def _both_sides(node: WorldNode, other: str) -> tuple[list[str], list[str]
 @pytest.mark.parametrize("victim", ["alice", "bob"])
 @pytest.mark.parametrize("relays", [0, 2])
 def test_a_power_cut_at_a_boundary_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str, relays: int) -> None:
-    boundaries = _played(tmp_path / "count", victim, None, relays=relays)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, victim, relays):
-        _played(tmp_path / str(cut_at), victim, cut_at, relays=relays)
+    cut_each(tmp_path, lambda folder, cut_at: _played(folder, victim, cut_at, relays=relays), POINTS, victim, relays)
 
 
 @pytest.mark.parametrize(("victim", "lie"), sampled(list(product(("alice", "bob"), LIES)), 2, "lies"))
 def test_a_power_cut_while_one_of_two_relays_does_everything_wrong(tmp_path: Path, victim: str, lie: str) -> None:
     """At fewer boundaries in a sample, since with honest relays the story passes the same ones."""
-    boundaries = _played(tmp_path / "count", victim, None, relays=2, lie=lie)
-    for cut_at in chosen(boundaries, 2, victim, lie):
-        _played(tmp_path / str(cut_at), victim, cut_at, relays=2, lie=lie)
+    cut_each(tmp_path, lambda folder, cut_at: _played(folder, victim, cut_at, relays=2, lie=lie), 2, victim, lie)
 
 
 def _played(folder: Path, victim: str, cut_at: int | None, *, relays: int = 0, lie: str = "") -> int:

@@ -19,8 +19,7 @@ from p2pchat.engine.files import progress
 from p2pchat.engine.files.fetch import CHUNKS_A_REQUEST, MAX_REQUESTS, MAX_UNSAVED
 from p2pchat.ports import BlobRange, Blobs
 from tests.support.mailboxes import MailRelay
-from tests.support.power_cuts import Person, become_contacts, is_contact, lose, nothing, played, two_people
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Person, befriend, cut_each, is_contact, lose, nothing, played, two_people
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_delivery import friends
 from tests.world.test_files import is_here, new_file, saved
@@ -35,7 +34,7 @@ async def story(world: World, source: Path, victim: str, cut_at: int | None, rel
         for relay in relays:
             await alice.use(relay)
             await bob.use(relay)
-        await become_contacts(alice, bob)
+        await befriend(alice, bob)
         await alice.do(nothing, is_contact)
         if relays:
             await trio.sleep(60)
@@ -95,10 +94,7 @@ def test_a_power_cut_in_a_transfer_costs_nothing_but_time(tmp_path: Path, victim
 
         return played(folder, cut_at, main)
 
-    boundaries = run(tmp_path / "count", None)
-    assert boundaries > 30
-    for cut_at in chosen(boundaries, POINTS, victim, relays):
-        run(tmp_path / str(cut_at), cut_at)
+    cut_each(tmp_path, run, POINTS, victim, relays, least=30)
 
 
 @pytest.mark.parametrize("power", [False, True])

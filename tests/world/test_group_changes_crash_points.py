@@ -21,8 +21,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from tests.support.group_worlds import members, said
-from tests.support.power_cuts import Done, Person, is_contact, new_invite, nothing, played
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Done, Person, befriend, cut_each, nothing, played
 from tests.support.world import World, WorldNode
 
 POINTS = 1
@@ -86,7 +85,7 @@ async def all_have(people: list[Person], done: Done) -> None:
 
 async def _play(world: World, alice: Person, bob: Person, carol: Person, dan: Person) -> None:
     for other in (bob, carol):
-        await _befriend(alice, other)
+        await befriend(alice, other)
 
     async def founded(node: WorldNode) -> bool:
         return any(one["name"] == CHAT for one in await node.call("chats"))
@@ -151,19 +150,6 @@ async def _play(world: World, alice: Person, bob: Person, carol: Person, dan: Pe
         for op, most in (("found", 1), ("add", 3), ("mute", 2)):
             assert 1 <= await person.ask(partial(times_done, op=op)) <= most, op
     assert [one["name"] for one in await alice.ask(lambda node: node.call("chats"))].count("walkers") == 1
-
-
-async def _befriend(alice: Person, other: Person) -> None:
-    invite = await new_invite(alice)
-    await other.do(
-        lambda node: node.call("add", invite=invite, name="alice", wait="accepted", timeout=900),
-        is_contact,
-    )
-
-    async def knows(node: WorldNode) -> bool:
-        return any(one["name"] == other.name and one["state"] == "contact" for one in await node.call("contacts"))
-
-    await alice.do(nothing, knows)
 
 
 async def _invite(alice: Person, dan: Person) -> None:
@@ -267,10 +253,7 @@ def _has_chat(name: str) -> Done:
 
 @pytest.mark.parametrize("victim", ["alice", "bob", "carol", "dan"])
 def test_a_power_cut_while_a_group_is_changed_loses_nothing_and_does_nothing_twice(tmp_path: Path, victim: str) -> None:
-    boundaries = _played(tmp_path / "count", victim, None)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, victim):
-        _played(tmp_path / str(cut_at), victim, cut_at)
+    cut_each(tmp_path, lambda folder, cut_at: _played(folder, victim, cut_at), POINTS, victim)
 
 
 def _played(folder: Path, victim: str, cut_at: int | None) -> int:

@@ -9,8 +9,7 @@ import pytest
 import trio
 
 from tests.support.mailboxes import MailRelay
-from tests.support.power_cuts import Person, become_contacts, is_contact, nothing, played, two_people
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Person, befriend, cut_each, is_contact, nothing, played, two_people
 from tests.support.world import World, WorldNode, until
 from tests.world.test_files import is_here, new_file, saved
 
@@ -25,7 +24,7 @@ async def story(world: World, source: Path, victim: str, cut_at: int | None, tow
         for tower in towers:
             await alice.use(tower)
             await bob.use(tower)
-        await become_contacts(alice, bob)
+        await befriend(alice, bob)
         await alice.do(nothing, is_contact)
         await alice.do(found, has_chat)
         for person in (alice, bob):
@@ -122,7 +121,4 @@ def test_a_power_cut_while_a_group_is_sent_a_file_costs_nothing_but_time(tmp_pat
 
         return played(folder, cut_at, main)
 
-    boundaries = run(tmp_path / "count", None)
-    assert boundaries > 30
-    for cut_at in chosen(boundaries, POINTS, victim):
-        run(tmp_path / str(cut_at), cut_at)
+    cut_each(tmp_path, run, POINTS, victim, least=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +277,7 @@ def test_what_the_rules_of_then_did_not_let_somebody_write_is_not_shown_to_newco
         await writes("before the mute")
         await alice.call("mute_member", chat="hikers", member="bob", seconds=3600)
         for node in (bob, carol):
-            await until(lambda node=node: is_muted(node))  # type: ignore[misc]
+            await until(partial(is_muted, node))
         await writes("while he is muted")
         await is_shown(*shown)
         await trio.sleep(2 * 3600)

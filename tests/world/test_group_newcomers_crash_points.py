@@ -15,11 +15,9 @@ import pytest
 import trio
 
 from tests.support.group_worlds import said
-from tests.support.power_cuts import Act, Done, Person, nothing, played
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Act, Done, Person, befriend, cut_each, nothing, played
 from tests.support.world import World, WorldNode
 from tests.world.test_group_changes_crash_points import CHAT, act, all_have, has, reads
-from tests.world.test_group_weeks_crash_points import befriend
 from tests.world.test_groups_crash_points import story
 
 POINTS = 1
@@ -116,10 +114,7 @@ async def _has_group(node: WorldNode) -> bool:
 
 @pytest.mark.parametrize("victim", ["alice", "bob", "carol"])
 def test_a_power_cut_while_somebody_comes_into_a_group_loses_nothing(tmp_path: Path, victim: str) -> None:
-    boundaries = _played(tmp_path / "count", victim, None)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, f"{victim} and a newcomer"):
-        _played(tmp_path / str(cut_at), victim, cut_at)
+    cut_each(tmp_path, lambda folder, cut_at: _played(folder, victim, cut_at), POINTS, f"{victim} and a newcomer")
 
 
 def _played(folder: Path, victim: str, cut_at: int | None) -> int:

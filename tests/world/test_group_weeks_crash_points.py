@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.support.power_cuts import Done, Person, new_invite, nothing, played
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Done, Person, befriend, cut_each, nothing, played
 from tests.support.world import World, WorldNode
 from tests.world.test_group_changes_crash_points import CHAT, HOUR, act, all_have, has, reads, times_done
 from tests.world.test_groups_crash_points import story
@@ -56,23 +55,6 @@ async def _talk(people: list[Person], when: str) -> None:
         await person.do(nothing, reads(*[f"{other.name} {when}" for other in people if other is not person]))
 
 
-async def befriend(inviter: Person, joiner: Person) -> None:
-    def knows(name: str) -> Done:
-        async def done(node: WorldNode) -> bool:
-            known = await node.call("contacts")
-            return any(one["name"] == name and one["state"] == "contact" for one in known)
-
-        return done
-
-    invite = await new_invite(inviter)
-
-    async def add(node: WorldNode) -> None:
-        await node.call("add", invite=invite, name=inviter.name, wait="accepted", timeout=900)
-
-    await joiner.do(add, knows(inviter.name))
-    await inviter.do(nothing, knows(joiner.name))
-
-
 def _is_the(role: str, name: str) -> Done:
     async def done(node: WorldNode) -> bool:
         page = await node.call("group_members", chat=CHAT)
@@ -103,10 +85,7 @@ async def _asks(node: WorldNode) -> bool:
 
 @pytest.mark.parametrize("victim", ["alice", "bob", "carol"])
 def test_a_power_cut_in_a_month_of_a_group_is_no_obstacle_to_what_is_due(tmp_path: Path, victim: str) -> None:
-    boundaries = _played(tmp_path / "count", victim, None)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, f"{victim} in a month"):
-        _played(tmp_path / str(cut_at), victim, cut_at)
+    cut_each(tmp_path, lambda folder, cut_at: _played(folder, victim, cut_at), POINTS, f"{victim} in a month")
 
 
 def _played(folder: Path, victim: str, cut_at: int | None) -> int:

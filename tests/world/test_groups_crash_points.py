@@ -22,8 +22,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
 from tests.support.group_worlds import said
-from tests.support.power_cuts import Done, Person, is_contact, new_invite, nothing, played
-from tests.support.sampling import chosen
+from tests.support.power_cuts import Done, Person, befriend, cut_each, nothing, played
 from tests.support.world import World, WorldNode, until
 
 POINTS = 3
@@ -153,17 +152,7 @@ async def _play(alice: Person, bob: Person, carol: Person) -> None:
 
 async def _found(alice: Person, bob: Person, carol: Person) -> None:
     for other in (bob, carol):
-        invite = await new_invite(alice)
-
-        async def add(node: WorldNode, invite: str = invite) -> None:
-            await node.call("add", invite=invite, name="alice", wait="accepted", timeout=900)
-
-        await other.do(add, is_contact)
-
-        async def knows(node: WorldNode, name: str = other.name) -> bool:
-            return any(one["name"] == name and one["state"] == "contact" for one in await node.call("contacts"))
-
-        await alice.do(nothing, knows)
+        await befriend(alice, other)
 
     async def found(node: WorldNode) -> None:
         await node.call("create_group", name=CHAT, contacts=["bob", "carol"])
@@ -251,10 +240,7 @@ def _cut(folder: Path, victim: str, chosen_by: str, *, tower: bool = False, play
     """Play it once, and then with a power cut of the victim's at some of its boundaries. chosen_by: by what these are
     chosen.
     """
-    boundaries = _played(folder / "count", victim, None, tower=tower, play=play)
-    assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, chosen_by):
-        _played(folder / str(cut_at), victim, cut_at, tower=tower, play=play)
+    cut_each(folder, lambda folder, cut_at: _played(folder, victim, cut_at, tower=tower, play=play), POINTS, chosen_by)
 
 
 def _played(folder: Path, victim: str, cut_at: int | None, *, tower: bool = False, play: Play | None = None) -> int:

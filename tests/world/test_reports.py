@@ -99,8 +99,8 @@ def test_the_boxes_are_the_same_whoever_of_those_who_moderate_is_reported(
         alice, bob, carol, dave = await moderated(world)
         for node in (carol, dave):
             sent = await node.call("send", chat="hikers", text=f"of {node.name}")
-            await until(lambda node=node: has_text(bob, f"of {node.name}"))  # type: ignore[misc]
-            await until(lambda node=node: has_text(alice, f"of {node.name}"))  # type: ignore[misc]
+            await until(partial(has_text, bob, f"of {node.name}"))
+            await until(partial(has_text, alice, f"of {node.name}"))
             await bob.call("report_message", id=sent["id"])
         about_carol, about_dave = ([(id, len(box)) for id, box in report.boxes] for report in made)
         assert about_carol == about_dave

@@ -22,14 +22,14 @@ from p2pchat.core.ids import ChatId, EpochId, MemberId, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.contents import visible
 from p2pchat.engine.delivery import group_rules, outbound
-from p2pchat.engine.groups import history
+from p2pchat.engine.groups import history, reach
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import mentions as store_mentions
 from p2pchat.store import messages as store_messages
 from p2pchat.store import partners
-from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import members as store_members
@@ -94,18 +94,11 @@ def take(tx: Transaction, contact: Contact, payload: GroupHistory) -> None:
             log.info("a message in the history of a group is not signed by a member of that time")
             continue
         shown = isinstance(content.payload, Text) and not content.expire_s and message.member != row.member
-        if not shown or _is_blocked(tx, row.chat, message.member):
+        if not shown or reach.is_blocked(tx, store_members.contact_of(tx.db, row.chat, message.member)):
             continue
         if group_rules.might_post(tx, row, message.member, content, rules.of(message)):
             _name(tx, row, author)
             _show(tx, row, message.member, content)
-
-
-def _is_blocked(tx: Transaction, chat: ChatId, author: MemberId) -> bool:
-    """Return whether an author is a contact whom the user has blocked: that holds whoever brings what they wrote."""
-    known = store_members.contact_of(tx.db, chat, author)
-    contact = None if known is None else tx.contact(known)
-    return contact is not None and contact.state == ContactState.BLOCKED
 
 
 def _name(tx: Transaction, row: GroupRow, author: Member) -> None:

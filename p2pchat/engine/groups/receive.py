@@ -20,20 +20,18 @@ from p2pchat.core.groups.items import Item, MessageItem, PartItem
 from p2pchat.core.ids import ChatId, ItemId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, gaps, history, past, siblings, transcript
+from p2pchat.engine.groups import adopting, carriage, gaps, history, past, reach, siblings, transcript
 from p2pchat.engine.groups.adopting import EventOutcome
 from p2pchat.engine.groups.item_batch import ItemBatch
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
-from p2pchat.store.contacts import ContactState
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.items import NOBODY, WaitingItem
-from p2pchat.store.groups.members import MemberRow
 
 log = logging.getLogger(__name__)
 
@@ -255,19 +253,14 @@ def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem
         content = decode_content(read.message.content)
     except CannotOpen:  # its author's node is newer, or lies
         return ItemOutcome.TAKEN
-    if content.kind.in_group and not _is_blocked(tx, member) and group_rules.may_post(tx, row, member, content):
+    unwanted = not content.kind.in_group or reach.is_blocked(tx, member.contact)
+    if not unwanted and group_rules.may_post(tx, row, member, content):
         contents.apply(tx, batch.author(item.member), content, route)
         if isinstance(content.payload, GroupMeet):  # it says which contact somebody is
             batch.write()
             batch.forget()
         past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
-
-
-def _is_blocked(tx: Transaction, member: MemberRow) -> bool:
-    """Return whether a member is a contact whom the user has blocked: that holds by whatever way they come."""
-    contact = None if member.contact is None else tx.contact(member.contact)
-    return contact is not None and contact.state == ContactState.BLOCKED
 
 
 def _was_removed(tx: Transaction, row: GroupRow) -> bool:

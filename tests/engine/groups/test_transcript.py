@@ -33,7 +33,7 @@ def read(
 
 
 def newest(group: Group) -> list[tuple[int, MemberId, int]]:
-    return [tuple(one[:3]) for one in transcript.newest(group.tx, group.epoch)]  # type: ignore[misc]
+    return [(one.back, one.member, one.number) for one in transcript.newest(group.tx, group.epoch)]
 
 
 def test_the_newest_that_nobody_names_are_named_and_then_no_more(
