@@ -328,13 +328,13 @@ class ChannelSync:
                 continue
             feed, new = pushed
             head, posts = (new, []) if isinstance(new, FeedHead) else (None, [new])
+            if not mirrored.takes(relay.peer, head, posts):  # also where it only has us ask: it may say it for ever
+                raise _Enough
             start = await self._committer.read(stored.next_wanted, mirrored.row.chat, feed)
             behind = posts[0].header.seq > start if posts else head is not None and head.count > start
             if start == frames.NEWEST or behind:
                 await self._read(mirrored, relay, stream, feed)
                 continue
-            if not mirrored.takes(relay.peer, head, posts):
-                raise _Enough
             await self._committer.submit(reading.take, mirrored.row.chat, feed, head, posts)
 
     # --- earlier posts -----------------------------------------------------------------------------------------------
