@@ -38,7 +38,7 @@ from p2pchat.core.groups.epochs import MAX_EPOCHS
 from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.core.groups.items import EventItem, MessageItem
 from p2pchat.core.groups.membership import MembershipLog
-from p2pchat.core.ids import ChatId, EpochId, MemberId, MessageId
+from p2pchat.core.ids import ChatId, EpochId, ItemId, MemberId, MessageId
 from p2pchat.engine.groups import carriage, changes
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
@@ -369,7 +369,7 @@ class Day:
 
     # --- notes ---------------------------------------------------------------------------------------------------
 
-    def _noting(self, send: Callable[..., None]) -> Callable[..., None]:
+    def _noting(self, send: Callable[..., ItemId | None]) -> Callable[..., ItemId | None]:
         """Note under which epoch a whole engine's message is sealed."""
 
         def noting(
@@ -378,11 +378,12 @@ class Day:
             epoch: EpochRow,
             item: MessageItem | EventItem,
             message: MessageId | None = None,
-        ) -> None:
-            send(tx, row, epoch, item, message)
+        ) -> ItemId | None:
+            sent = send(tx, row, epoch, item, message)
             for (text,) in tx.db.query("SELECT text FROM messages WHERE id = ? AND text LIKE 'said %'", (message,)):
                 assert message is not None
                 self._ledger[message] = Written(text, row.member, trio.current_time(), epoch.id)
+            return sent
 
         return noting
 

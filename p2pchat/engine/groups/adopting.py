@@ -233,6 +233,7 @@ def settle(tx: Transaction, chat: ChatId) -> None:
     tx.groups_changed[chat] = None
     if epoch is not None and epoch != row.epoch:
         store_epochs.send_under(tx.db, chat, epoch, tx.now)
+        sending.note_late(tx, chat)
         sending.send_waiting(tx, chat)
 
 

@@ -8,7 +8,7 @@ from p2pchat.core.groups.epochs import EpochSecrets
 from p2pchat.core.groups.events import ChangeSetting
 from p2pchat.core.groups.items import EventItem, MessageItem
 from p2pchat.core.groups.log_relays import LOGS
-from p2pchat.core.ids import MemberId, MessageId
+from p2pchat.core.ids import ItemId, MemberId, MessageId
 from p2pchat.engine.delivery import group_rules, outbound
 from p2pchat.engine.groups import history, logs, pairwise
 from p2pchat.engine.groups.logs import GroupWay
@@ -28,8 +28,10 @@ def secrets_of(epoch: EpochRow) -> EpochSecrets:
 
 def send(
     tx: Transaction, row: GroupRow, epoch: EpochRow, item: MessageItem | EventItem, message: MessageId | None = None
-) -> None:
-    """Seal a message or an event under an epoch, and carry it. message: the id of what is ours to be followed."""
+) -> ItemId | None:
+    """Seal a message or an event under an epoch, and carry it; return its last item if it goes into logs, or None.
+    message: the id of what is ours to be followed.
+    """
     sealed = items.seal_items(item, epoch.id, secrets_of(epoch), items.SIZES[0], tx.random)
     # an event may itself say which logs there are, and the log is at hand; a message does without it
     known = isinstance(item, MessageItem)
@@ -45,6 +47,7 @@ def send(
         followed = message if part is sealed[-1] else None
         if in_sessions:
             pairwise.carry(tx, row, epoch, part, NOBODY_ELSE, followed, everybody=everybody)
+    return items.item_id(sealed[-1]) if places else None
 
 
 def _leads_on(item: MessageItem | EventItem, way: GroupWay) -> bool:

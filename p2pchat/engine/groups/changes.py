@@ -28,7 +28,7 @@ from p2pchat.core.groups.roles import member_id
 from p2pchat.core.groups.settings import LOCKED, NAME
 from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
 from p2pchat.core.primitives import KEY_BYTES, KemKey, sign_public, x25519_public
-from p2pchat.engine.groups import adopting, carriage, history, notices, own_invites, permission, recovery
+from p2pchat.engine.groups import adopting, carriage, history, notices, own_invites, permission, recovery, sending
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.store import chats as store_chats
@@ -161,13 +161,16 @@ def make(tx: Transaction, row: GroupRow, action: Action) -> tuple[GroupEvent, by
         history.take(tx, row.chat, event)
     except CannotOpen:  # it is full, and nothing was changed; what is due in other groups is not to fail with it
         raise NotNow(NO_ROOM, hint="`p2pchat group successor` founds another group in its place.") from None
+    item = None
     for epoch in under:  # before what follows: who is removed is told too
         for missed in _beside(tx, row, log, epoch, event):
             carriage.send(tx, row, epoch, EventItem(missed))
-        carriage.send(tx, row, epoch, EventItem(event.raw))
+        item = carriage.send(tx, row, epoch, EventItem(event.raw))
     if secret is not None:
         adopting.adopt(tx, row, event, secret)
     adopting.settle(tx, row.chat)
+    if item is not None and store_groups.present(tx.db, row.chat) is not None:
+        sending.keep_event(tx, row, event, store_epochs.get(tx.db, row.chat, event.id) or under[-1], item)
     own_invites.banned(tx, row, event)
     notices.tell(tx, row, event)
     notices.tell_owners(tx, row, owned, (event,))

@@ -11,8 +11,11 @@ from p2pchat.core.groups.state import Member
 from p2pchat.core.ids import ChatId, EpochId, MemberId
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
+from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups.epochs import EpochRow
+from p2pchat.store.groups.groups import GroupRow
 
 
 def log_of(tx: Transaction, chat: ChatId) -> MembershipLog:
@@ -52,3 +55,10 @@ def take(tx: Transaction, chat: ChatId, event: GroupEvent) -> tuple[GroupEvent, 
         store_events.add(tx.db, chat, taken.id, events.without_rekey(taken), tx.now)
     store_events.remove(tx.db, chat, result.replaced)
     return None if result.answer is LogAnswer.WAITING else result.taken
+
+
+def sending_epoch(tx: Transaction, row: GroupRow) -> EpochRow | None:
+    """Return the epoch under which everybody sends; None while there is none, or several stand beside each other."""
+    if row.epoch is None or len(log_of(tx, row.chat).state.epoch_heads) > 1:
+        return None
+    return store_epochs.get(tx.db, row.chat, row.epoch)

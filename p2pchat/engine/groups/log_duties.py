@@ -71,6 +71,8 @@ def placed(tx: Transaction, pk: int, results: Sequence[tuple[int, MessageId | No
     store_logs.done(tx.db, pk, [item for item, _, code in results if code in _FINAL])
     stored = [message for _, message, code in results if message is not None and code == mailbox.DONE]
     states.advance(tx, log.chat, stored, DeliveryEvent.STORED, Route.MAILBOX)
+    if log.until is not None and any(code == mailbox.DONE for _, _, code in results):
+        logs.read_on(tx, log)
     epoch = store_epochs.by_pk(tx.db, log.epoch)
     if epoch is not None and not epoch.header and not store_logs.waits(tx.db, log.epoch):  # of a group that we left
         store_epochs.remove(tx.db, log.epoch)

@@ -83,6 +83,13 @@ def settle(tx: Transaction, row: GroupRow) -> None:
             tx.group_logs_changed = True
 
 
+def read_on(tx: Transaction, log: LogRow) -> None:
+    """Read the log of an epoch that is over as long as if that were over since now: what we have just put there may be a
+    change that we made long ago, and others may have put another one there meanwhile.
+    """
+    store_logs.retire(tx.db, log.pk, tx.latest + READ_ON_MS)
+
+
 def tick(tx: Transaction) -> None:
     """Forget the logs that were read for the last time."""
     if store_logs.expire(tx.db, tx.passed):

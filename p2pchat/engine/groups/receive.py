@@ -133,7 +133,11 @@ def _take(
     it was opened already.
     """
     tx, row = batch.tx, batch.row
-    if row is None or batch.was_seen(id):
+    if row is None:
+        return False
+    if batch.was_seen(id):
+        if known is None:
+            batch.was_read(id)
         return False
     try:
         epoch = batch.epoch(items.tag_of(sealed))

@@ -3,24 +3,34 @@
 A content waits while there is no such epoch: after a removal that was made beside another change, until somebody has
 merged the two. It is sealed in the transaction that saves it, or in the one that adopts the epoch: the step of our
 chain, the item and the rows that carry it are on disk together, before anything leaves.
+
+What goes into logs is kept until we read it there ourselves. Whoever was away may put it into logs of an epoch that has
+been over for days, which nobody reads any more: if we come to know of a later epoch first, it is sealed again under
+that. Those who have it already know its id.
 """
 
 from __future__ import annotations
 
 from p2pchat.core.content import decode_content
-from p2pchat.core.groups import chains, messages
-from p2pchat.core.groups.items import MessageItem
-from p2pchat.core.ids import ChatId, EventId, MessageId
-from p2pchat.engine.groups import carriage, past, transcript
+from p2pchat.core.groups import chains, events, messages
+from p2pchat.core.groups.events import GroupEvent
+from p2pchat.core.groups.items import EventItem, MessageItem
+from p2pchat.core.ids import ChatId, EventId, ItemId, MessageId
+from p2pchat.engine.groups import carriage, history, past, transcript
 from p2pchat.engine.runtime.effects import GroupContent
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import MINUTE_MS
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
+from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.groups.items import EVENT
 
 MAX_UNSENT_AT_ONCE = 64
 """Contents that waited for an epoch and are sealed in one transaction; the rest follows in the next."""
+SETTLE_MS = MINUTE_MS
+"""How old an epoch is before something is sealed again under it: whoever comes back hears of many in a row."""
 ID_BYTES = 32
 
 
@@ -41,16 +51,51 @@ def send_waiting(tx: Transaction, chat: ChatId) -> None:
         return
     rows = store_items.unsent(tx.db, row.chat, MAX_UNSENT_AT_ONCE)
     for unsent in rows:
-        if not _seal(tx, row, unsent.message, unsent.content):
+        if not _seal(tx, row, unsent.message, unsent.content, again=unsent.epoch is not None):
             return
         store_items.sent(tx.db, unsent.pk)
     if len(rows) == MAX_UNSENT_AT_ONCE:
         tx.later(None, send_waiting, chat)
 
 
-def _seal(tx: Transaction, row: GroupRow, message: MessageId, content: bytes) -> bool:
-    """Seal a content with the next key of our chain; return False if there is no epoch to send it under."""
+def note_late(tx: Transaction, chat: ChatId) -> None:
+    """Note if something of ours was sealed for other epochs than the present one and not read in their logs yet."""
+    row = store_groups.get(tx.db, chat)
+    epoch = None if row is None or row.epoch is None else store_epochs.get(tx.db, chat, row.epoch)
+    if epoch is not None and store_items.keeps_sent_under_others(tx.db, chat, epoch.pk):
+        tx.memory.late[chat] = None
+
+
+def send_late(tx: Transaction) -> None:
+    """Seal again, under the present epochs, what is ours and may be in logs that nobody reads any more."""
+    for chat in list(tx.memory.late):
+        row = store_groups.present(tx.db, chat)
+        epoch = None if row is None else history.sending_epoch(tx, row)
+        if row is None:
+            del tx.memory.late[chat]
+        elif epoch is not None and not tx.recent(epoch.adopted_at, SETTLE_MS):
+            del tx.memory.late[chat]
+            store_items.leave_unsent_again(tx.db, chat, epoch.pk)
+            send_waiting(tx, chat)
+
+
+def keep_event(tx: Transaction, row: GroupRow, event: GroupEvent, epoch: EpochRow, item: ItemId) -> None:
+    """Keep an event of ours until we read it in a log, as a content. epoch: the one that it makes, or under which it
+    was sealed. item: its last.
+    """
+    store_items.keep_sent(tx.db, row.chat, EVENT, events.without_rekey(event), epoch.pk, item)
+
+
+def _seal(tx: Transaction, row: GroupRow, message: MessageId, content: bytes, *, again: bool = False) -> bool:
+    """Seal a content with the next key of our chain; return False if there is no epoch to send it under. again: it was
+    sealed before, under another one.
+    """
     epoch = None if row.epoch is None else store_epochs.get(tx.db, row.chat, row.epoch)
+    if message == EVENT and epoch is not None:
+        item = carriage.send(tx, row, epoch, EventItem(content))
+        if item is not None:
+            store_items.keep_sent(tx.db, row.chat, message, content, epoch.pk, item)
+        return True
     chain = None if epoch is None else store_epochs.chain(tx.db, epoch.pk, row.member)
     if epoch is None or chain is None or chain.next > chains.MAX_NUMBER:
         return False
@@ -67,8 +112,11 @@ def _seal(tx: Transaction, row: GroupRow, message: MessageId, content: bytes) ->
     )
     store_epochs.put_chain(tx.db, epoch.pk, row.member, written.chain)
     transcript.wrote(tx, epoch, written.message, written.body)
-    past.keep(tx, row, written.message, decode_content(content))
-    carriage.send(tx, row, epoch, MessageItem(row.member, written.message.number, written.body), message)
+    if not again:
+        past.keep(tx, row, written.message, decode_content(content))
+    item = carriage.send(tx, row, epoch, MessageItem(row.member, written.message.number, written.body), message)
+    if item is not None:
+        store_items.keep_sent(tx.db, row.chat, message, content, epoch.pk, item)
     return True
 
 

@@ -24,6 +24,7 @@ from p2pchat.engine.groups import (
     receipts,
     receive,
     recovery_actions,
+    sending,
 )
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.effects import Effects
@@ -45,6 +46,16 @@ KEEP_SEEN_MS = 60 * DAY_MS
 OFFER_MS = 30 * DAY_MS
 """How long a contact may take to answer an offer: one that stays could be answered after a removal."""
 
+TURN: tuple[Step, ...] = (
+    duties.check_all,
+    gaps.check_all,
+    receipts.tell_all,
+    log_duties.check_all,
+    catching_up.answer_all,
+    sending.send_late,
+)
+"""What is done each minute while something is due."""
+
 log = logging.getLogger(__name__)
 
 
@@ -55,6 +66,7 @@ def begin(tx: Transaction) -> bool:
     gaps.begin(tx)
     receipts.begin(tx)
     for chat in chats:
+        sending.note_late(tx, chat)
         row = store_groups.present(tx.db, chat)
         if row is not None and row.role <= Role.ADMIN:
             duties.check(tx, chat)
@@ -99,7 +111,8 @@ def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
         row.id: EpochAge(row.over_since, row.exporter is not None, max(0, (row.over_since or 0) - row.adopted_at))
         for row in rows.values()
     }
-    merged = len(history.log_of(tx, chat).state.epoch_heads) == 1
+    # while nobody may know of a change of ours, another one may go on from the same epoch
+    merged = len(history.log_of(tx, chat).state.epoch_heads) == 1 and not store_items.kept_sent(tx.db, chat)
     for epoch, deletion in to_delete(ages, tx.passed, merged=merged):
         if deletion is EpochDeletion.ALL:
             store_epochs.remove(tx.db, rows[epoch].pk)
@@ -129,15 +142,14 @@ class GroupUpkeep:
         while True:
             self._wake.clear()
             memory = self._committer.memory
-            due = (memory.keys_due, memory.logs_due, memory.gaps, memory.receipts_due, memory.lost_members)
+            due = (memory.keys_due, memory.logs_due, memory.gaps, memory.receipts_due, memory.lost_members, memory.late)
             turns = begun is None or any(due)
             with trio.move_on_after(TURN_SECONDS if turns else HOUR_SECONDS):
                 await self._wake.wait()
                 await trio.sleep(TURN_SECONDS)
             if begun is None:
                 begun = await self._attempt(self._committer.submit, begin)
-            steps = (duties.check_all, gaps.check_all, receipts.tell_all, log_duties.check_all, catching_up.answer_all)
-            for step in steps:
+            for step in TURN:
                 await self._attempt(self._committer.submit, step)
             if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
                 tidied_at = trio.current_time()

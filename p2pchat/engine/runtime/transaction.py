@@ -72,6 +72,7 @@ NOTED = (
     "disputes",
     "keys_defended",
     "copy_told",
+    "late",
 )
 """What `Memory` has of what was done and is to be done, of values that do not change. They are few."""
 
@@ -118,7 +119,8 @@ class Memory:
     such, and how many bytes; receipts_due: groups in which members are to be told what we read; disputes: by the pk of
     an epoch and a member, those of whom this one has other messages than we, as the user was told;
     keys_defended: when (ms) our keys of a group took the place of others of ours, and copy_told: when the user was told
-    that another copy of the profile makes those; group_limits: what members may have us do for nothing.
+    that another copy of the profile makes those; late: groups in which contents of ours may be sealed under an epoch
+    whose logs nobody reads any more; group_limits: what members may have us do for nothing.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -152,6 +154,7 @@ class Memory:
     disputes: dict[tuple[int, MemberId], frozenset[MemberId]] = field(default_factory=dict)
     keys_defended: dict[ChatId, int] = field(default_factory=dict)
     copy_told: dict[ChatId, int] = field(default_factory=dict)
+    late: dict[ChatId, None] = field(default_factory=dict)
     group_limits: GroupLimits = field(default_factory=GroupLimits)
     _before: dict[str, dict[Any, Any]] = field(default_factory=dict)
 

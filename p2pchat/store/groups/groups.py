@@ -105,7 +105,7 @@ def stored(db: Database, ids: Iterable[MessageId], at: int, route: Route | None)
 
 def waits(db: Database, chat: ChatId, message: MessageId) -> bool:
     """Return whether a message of ours waits for an epoch."""
-    sql = "SELECT 1 FROM group_unsent WHERE chat = ? AND message = ?"
+    sql = "SELECT 1 FROM group_unsent WHERE chat = ? AND message = ? AND item IS NULL"
     return db.query_one(sql, (chat, message)) is not None
 
 

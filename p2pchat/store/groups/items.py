@@ -37,12 +37,19 @@ class WaitingItem(NamedTuple):
     member: MemberId
 
 
+EVENT = MessageId(b"")
+"""In place of a message's id, for an event of ours of the membership log."""
+
+
 class UnsentRow(NamedTuple):
-    """A content of ours that waits for an epoch. message: its id."""
+    """A content of ours that waits for an epoch, or an event that is to be sent again under another one. message: the
+    id of the content, or `EVENT`. epoch: the pk of the one for which it was sealed before, or None.
+    """
 
     pk: int
     message: MessageId
     content: bytes
+    epoch: int | None
 
 
 _SEE = "INSERT INTO group_items (chat, id, item, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING pk"
@@ -199,13 +206,39 @@ def leave_unsent(db: Database, chat: ChatId, message: MessageId, content: bytes)
 
 def unsent(db: Database, chat: ChatId, limit: int) -> list[UnsentRow]:
     """Return the first contents of ours that wait for an epoch, in the order in which they were written."""
-    sql = "SELECT pk, message, content FROM group_unsent WHERE chat = ? ORDER BY pk LIMIT ?"
+    sql = "SELECT pk, message, content, epoch FROM group_unsent WHERE chat = ? AND item IS NULL ORDER BY pk LIMIT ?"
     return [UnsentRow(*row) for row in db.query(sql, (chat, limit))]
 
 
 def sent(db: Database, pk: int) -> None:
     """Delete a content that does not wait any more."""
     db.execute("DELETE FROM group_unsent WHERE pk = ?", (pk,))
+
+
+def keep_sent(db: Database, chat: ChatId, message: MessageId, content: bytes, epoch: int, item: ItemId) -> None:
+    """Keep a content of ours that was sealed under the epoch with this pk, or an event that was sealed so or makes that
+    epoch, until its last item was read in a log.
+    """
+    values = chat, message, content, epoch, item
+    db.execute("INSERT INTO group_unsent (chat, message, content, epoch, item) VALUES (?, ?, ?, ?, ?)", values)
+
+
+def kept_sent(db: Database, chat: ChatId) -> dict[ItemId, tuple[int, int]]:
+    """Return what `keep_sent` keeps, by their last items: the pk of its row, and of its epoch."""
+    rows = db.query("SELECT item, pk, epoch FROM group_unsent WHERE chat = ? AND item IS NOT NULL", (chat,))
+    return {ItemId(item): (pk, epoch) for item, pk, epoch in rows}
+
+
+def keeps_sent_under_others(db: Database, chat: ChatId, epoch: int) -> bool:
+    """Return whether `keep_sent` keeps what belongs to other epochs than the one with this pk."""
+    sql = "SELECT 1 FROM group_unsent WHERE chat = ? AND item IS NOT NULL AND epoch <> ?"
+    return db.query_one(sql, (chat, epoch)) is not None
+
+
+def leave_unsent_again(db: Database, chat: ChatId, epoch: int) -> None:
+    """Have what `keep_sent` keeps of other epochs than the one with this pk sent again."""
+    sql = "UPDATE group_unsent SET item = NULL WHERE chat = ? AND item IS NOT NULL AND epoch <> ?"
+    db.execute(sql, (chat, epoch))
 
 
 def withdraw_all(db: Database, chat: ChatId) -> None:

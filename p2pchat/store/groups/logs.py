@@ -53,6 +53,9 @@ SELECT group_outgoing.item, group_items.item, message, admin
 FROM group_outgoing JOIN group_items ON pk = group_outgoing.item WHERE log = ?
 ORDER BY admin DESC, group_outgoing.item LIMIT ?
 """
+_EXPIRE = """
+DELETE FROM group_logs WHERE until <= ? AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE log = group_logs.pk)
+"""
 _LET_GO = """
 UPDATE group_items SET item = NULL WHERE pk = ? AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE item = ?1)
 """
@@ -89,8 +92,10 @@ def retire(db: Database, pk: int, until: int) -> None:
 
 
 def expire(db: Database, now: int) -> bool:
-    """Delete the logs whose time is over; return whether there were any. now: ms."""
-    return bool(db.execute("DELETE FROM group_logs WHERE until <= ?", (now,)))
+    """Delete the logs whose time is over and into which nothing is yet to be put: it may be what leads from there to
+    the next epoch. Return whether there were any. now: ms.
+    """
+    return bool(db.execute(_EXPIRE, (now,)))
 
 
 def read_upto(db: Database, pk: int, cursor: int) -> None:
