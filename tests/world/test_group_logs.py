@@ -13,8 +13,9 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.contents import GroupItem, Payload
 from p2pchat.core.groups import items as group_items
-from p2pchat.core.groups.log_relays import LOGS, LogRelay
-from p2pchat.core.ids import ContactId
+from p2pchat.core.groups.epochs import Leaf
+from p2pchat.core.groups.log_relays import LOGS, MAX_LOG_RELAYS, LogRelay, make_log_relays
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.groups import changes, history, log_carrier, log_duties, logs, pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
@@ -366,6 +367,33 @@ def test_where_the_owner_has_no_relay_an_admin_names_some(tmp_path: Path, monkey
         await alice.call("set_role", chat="town", member="bob", role="admin")
         await until(lambda: _is(all(follows(node, tower) for node in (alice, bob, carol))), 600)
         assert [one["by"] for one in await carol.call("group_log", chat="town") if one["op"] == "set"] == ["bob"]
+
+    run_world(tmp_path, main)
+
+
+def test_an_admin_who_names_other_relays_all_day_sends_the_members_to_a_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    def name_others(tx: Transaction, number: int) -> None:
+        row = store_groups.get(tx.db, *store_groups.chats(tx.db))
+        assert row is not None
+        named = [LogRelay(PeerKey(bytes([number, one]) * 16), b"somewhere", b"") for one in range(MAX_LOG_RELAYS)]
+        leaves = [Leaf(one.id, one.leaf) for one in history.log_of(tx, row.chat).state.members.values() if not one.role]
+        changes.change_setting(tx, row, LOGS.key, make_log_relays(row.group_id, named, leaves, tx.random).value())
+
+    def named_last(node: WorldNode, number: int) -> bool:
+        return any(place.relay.peer[0] == number for place in node.engine.log_carrier.places.values())
+
+    async def main(world: World) -> None:
+        (alice, bob, _), _ = await found(world, 1, NAMES[:3])
+        for number in range(1, 9):
+            await alice.engine.committer.submit(name_others, number)
+            await until(lambda number=number: _is(named_last(bob, number)))  # type: ignore[misc]
+        peers = {place.relay.peer for place in bob.engine.log_carrier.places.values()}
+        assert len(peers) == MAX_LOG_RELAYS + logs.MAX_LEFT_RELAYS
+        assert {peer[0] for peer in peers} == {8, 7, 6}, "those that were left last"
 
     run_world(tmp_path, main)
 
