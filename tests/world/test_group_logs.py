@@ -17,7 +17,7 @@ from p2pchat.core.groups.epochs import Leaf
 from p2pchat.core.groups.log_relays import LOGS, MAX_LOG_RELAYS, LogRelay, make_log_relays
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import changes, history, log_carrier, log_duties, logs, pairwise, receive
+from p2pchat.engine.groups import changes, history, log_carrier, log_duties, log_intake, logs, pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import Busy, DiskFull
 from p2pchat.store.contacts import Contact
@@ -166,6 +166,37 @@ def test_a_relay_that_lies_changes_nothing(tmp_path: Path) -> None:
         for number in range(12):
             await bob.call("send", chat="town", text=f"number {number}")
         await reads(carol, "town", *(f"number {number}" for number in range(12)))
+
+    run_world(tmp_path, main)
+
+
+def test_a_relay_that_hands_out_without_end_is_read_now_and_then_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+    monkeypatch.setattr(log_intake, "AT_ONCE_BYTES", 200_000)
+    monkeypatch.setattr(log_intake, "DAILY_BYTES", 24 * 200_000)
+
+    async def main(world: World) -> None:
+        (alice, bob, carol), towers = await found(world, 2, NAMES[:3])
+        await alice.stop()
+        towers[0].lies.invents = 200
+
+        async def has_enough() -> bool:
+            return (await carol.call("group", chat="town"))["problem"] == log_intake.MORE_THAN_A_DAY
+
+        await bob.call("send", chat="town", text="one")
+        await until(has_enough)
+        await bob.call("send", chat="town", text="two")
+        await reads(carol, "town", "one", "two")
+        towers[0].lies.invents = 0
+        towers[1].stop()
+        await bob.call("send", chat="town", text="three")
+        await trio.sleep(600)
+        assert await said(carol, "town") == ["one", "two"]
+        await trio.sleep(3 * 3600)
+        await reads(carol, "town", "one", "two", "three")
+        assert not await has_enough()
 
     run_world(tmp_path, main)
 
