@@ -183,7 +183,7 @@ def test_a_relay_that_hands_out_without_end_is_read_now_and_then_and_costs_nothi
         towers[0].lies.invents = 200
 
         async def has_enough() -> bool:
-            return (await carol.call("group", chat="town"))["problem"] == log_intake.MORE_THAN_A_DAY
+            return bool((await carol.call("group", chat="town"))["problem"] == log_intake.MORE_THAN_A_DAY)
 
         await bob.call("send", chat="town", text="one")
         await until(has_enough)
