@@ -580,3 +580,30 @@ def test_the_keys_of_logs_are_not_computed_again_when_one_is_added(tmp_path: Pat
         assert all(after[pk].keys is keys for pk, keys in before.items())
 
     run_world(tmp_path, main)
+
+
+def test_who_was_away_hears_of_the_member_with_whom_the_group_has_logs(tmp_path: Path) -> None:
+    """That is said in a session, since there was no log before; also to somebody whom only a third member knows."""
+
+    async def main(world: World) -> None:
+        (alice, bob, *_), _ = await found(world, 1, NAMES[:7])
+        mia, nina = await world.start("mia"), await world.start("nina")
+        await befriend(bob, mia)
+        await befriend(alice, nina)
+        await alice.call("set_group", chat="town", key="invites", value="members")
+        await trio.sleep(60)
+        await bob.call("add_members", chat="town", contacts=["mia"])
+        for node in (mia, alice):
+            await has_members(node, "town", 8)
+        await trio.sleep(60)
+        await mia.stop()
+        await alice.call("add_members", chat="town", contacts=["nina"])
+        for node in (nina, bob):
+            await has_members(node, "town", 9)
+        await trio.sleep(600)
+        mia = await world.start("mia")
+        await has_members(mia, "town", 9)
+        await nina.call("send", chat="town", text="hello, all nine")
+        await reads(mia, "town", "hello, all nine")
+
+    run_world(tmp_path, main)
