@@ -30,6 +30,10 @@ _ROW = _SELECT + "AND first <= ? ORDER BY first DESC LIMIT 1"
 _ROWS = _SELECT + "ORDER BY first"
 FEW = 4
 """Members whose rows are read one by one, and not all rows of the epoch."""
+_COUNT = f"""
+SELECT total(length(chains) / iif(branch IS NULL, {ENTRY_BYTES}, {MEMBER_ID_BYTES}))
+FROM group_chain_starts WHERE epoch = ?
+"""
 _CHANGE = "UPDATE group_chain_starts SET branch = NULL, chains = ? WHERE epoch = ? AND first = ?"
 
 
@@ -116,6 +120,12 @@ def remove_all(db: Database, epoch: int, members: Collection[MemberId]) -> None:
 def remove(db: Database, epoch: int, member: MemberId) -> None:
     """Delete a member's chain in an epoch from here, if it is here."""
     remove_all(db, epoch, [member])
+
+
+def count(db: Database, epoch: int) -> int:
+    """Return how many chains of an epoch are here."""
+    ((found,),) = db.query(_COUNT, (epoch,))
+    return int(found)
 
 
 def clear(db: Database, epoch: int) -> None:
