@@ -15,7 +15,6 @@ from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import EpochSecrets
 from p2pchat.core.ids import ItemId, MemberId, sender_of
 from p2pchat.engine.groups import carriage
-from p2pchat.engine.groups.history import sending_epoch
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError, ProfileError
 from p2pchat.store import partners
@@ -44,7 +43,6 @@ class ItemBatch:
         self._row_is_new = True
         self._new_items = set(items) - store_items.seen(tx.db, row.chat, items) if items else set()
         self._seen_now: dict[ItemId, None] = {}
-        self._kept_sent: dict[ItemId, tuple[int, int]] | None = None
         self._epochs: dict[bytes, EpochRow | None] = {}
         self._secrets: dict[int, EpochSecrets] = {}
         self._members: dict[MemberId, MemberRow | None] = {}
@@ -146,18 +144,6 @@ class ItemBatch:
         if item in self._seen_now:
             return True
         return item not in self._new_items and store_items.was_seen(self.tx.db, self._chat, item)
-
-    def was_read(self, item: ItemId) -> None:
-        """Note that an item was read in a log of its epoch. What is ours need not be kept any more then: all members
-        read it there, or will, unless some have gone on to another epoch before.
-        """
-        if self._kept_sent is None:
-            self._kept_sent = store_items.kept_sent(self.tx.db, self._chat)
-        if item in self._kept_sent and self.row is not None:
-            pk, epoch = self._kept_sent[item]
-            present = sending_epoch(self.tx, self.row)
-            if present is not None and present.pk == epoch:
-                store_items.sent(self.tx.db, pk)
 
     def see(self, item: ItemId) -> None:
         """Note that an item was seen."""

@@ -20,7 +20,7 @@ from p2pchat.core.groups.items import Item, MessageItem, PartItem
 from p2pchat.core.ids import ChatId, ItemId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, gaps, history, past, reach, siblings, transcript
+from p2pchat.engine.groups import adopting, carriage, gaps, history, past, reach, sending, siblings, transcript
 from p2pchat.engine.groups.adopting import EventOutcome
 from p2pchat.engine.groups.item_batch import ItemBatch
 from p2pchat.engine.runtime.transaction import Transaction
@@ -137,7 +137,7 @@ def _take(
         return False
     if batch.was_seen(id):
         if known is None:
-            batch.was_read(id)
+            sending.was_read(batch.tx, row, id)
         return False
     try:
         epoch = batch.epoch(items.tag_of(sealed))

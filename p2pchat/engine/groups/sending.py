@@ -58,6 +58,16 @@ def send_waiting(tx: Transaction, chat: ChatId) -> None:
         tx.later(None, send_waiting, chat)
 
 
+def was_read(tx: Transaction, row: GroupRow, item: ItemId) -> None:
+    """Note that an item was read in a log of its epoch. What is ours need not be kept any more then: all members read
+    it there, or will, unless some have gone on to another epoch before.
+    """
+    kept = store_items.kept_sent(tx.db, row.chat, item)
+    epoch = None if kept is None else history.sending_epoch(tx, row)
+    if kept is not None and epoch is not None and epoch.pk == kept.epoch:
+        store_items.sent(tx.db, kept.pk)
+
+
 def note_late(tx: Transaction, chat: ChatId) -> None:
     """Note if something of ours was sealed for other epochs than the present one and not read in their logs yet."""
     row = store_groups.get(tx.db, chat)

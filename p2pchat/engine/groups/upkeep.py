@@ -112,7 +112,7 @@ def _delete_epochs(tx: Transaction, chat: ChatId) -> None:
         for row in rows.values()
     }
     # while nobody may know of a change of ours, another one may go on from the same epoch
-    merged = len(history.log_of(tx, chat).state.epoch_heads) == 1 and not store_items.kept_sent(tx.db, chat)
+    merged = len(history.log_of(tx, chat).state.epoch_heads) == 1 and not store_items.keeps_sent(tx.db, chat)
     for epoch, deletion in to_delete(ages, tx.passed, merged=merged):
         if deletion is EpochDeletion.ALL:
             store_epochs.remove(tx.db, rows[epoch].pk)

@@ -223,10 +223,15 @@ def keep_sent(db: Database, chat: ChatId, message: MessageId, content: bytes, ep
     db.execute("INSERT INTO group_unsent (chat, message, content, epoch, item) VALUES (?, ?, ?, ?, ?)", values)
 
 
-def kept_sent(db: Database, chat: ChatId) -> dict[ItemId, tuple[int, int]]:
-    """Return what `keep_sent` keeps, by their last items: the pk of its row, and of its epoch."""
-    rows = db.query("SELECT item, pk, epoch FROM group_unsent WHERE chat = ? AND item IS NOT NULL", (chat,))
-    return {ItemId(item): (pk, epoch) for item, pk, epoch in rows}
+def kept_sent(db: Database, chat: ChatId, item: ItemId) -> UnsentRow | None:
+    """Return what `keep_sent` keeps with this last item, or None."""
+    row = db.query_one("SELECT pk, message, content, epoch FROM group_unsent WHERE chat = ? AND item = ?", (chat, item))
+    return None if row is None else UnsentRow(*row)
+
+
+def keeps_sent(db: Database, chat: ChatId) -> bool:
+    """Return whether `keep_sent` keeps anything."""
+    return db.query_one("SELECT 1 FROM group_unsent WHERE chat = ? AND item IS NOT NULL", (chat,)) is not None
 
 
 def keeps_sent_under_others(db: Database, chat: ChatId, epoch: int) -> bool:
