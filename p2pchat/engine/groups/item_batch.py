@@ -13,6 +13,7 @@ from typing import Self
 
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import EpochSecrets
+from p2pchat.core.groups.parts import Part
 from p2pchat.core.ids import ItemId, MemberId, sender_of
 from p2pchat.engine.groups import carriage
 from p2pchat.engine.runtime.transaction import Transaction
@@ -51,6 +52,7 @@ class ItemBatch:
         self._chains: dict[int, dict[MemberId, Chain | None]] = {}
         self._moved: dict[int, dict[MemberId, Chain]] = {}
         self._kept: dict[tuple[int, MemberId, int], KeptMessage] = {}
+        self._parts: dict[bytes, dict[int, Part]] = {}
         self.gaps: dict[int, bool] = {}
         """By the pk of an epoch, whether messages of it are known of and have not arrived."""
 
@@ -68,6 +70,7 @@ class ItemBatch:
         db = self.tx.db
         seen, self._seen_now = self._seen_now, {}
         store_items.see_all(db, self._chat, seen, self.tx.now)
+        self.tx.group_items_seen += seen
         moved, self._moved = self._moved, {}
         for epoch, chains in moved.items():
             store_epochs.put_chains(db, epoch, chains)
@@ -75,6 +78,10 @@ class ItemBatch:
         store_transcript.add_all(db, self._chat, kept.values())
         heads, self._heads = self._heads, {}
         store_members.know_all(db, self._chat, heads)
+        parts, self._parts = self._parts, {}
+        for of_whole in parts.values():
+            for part in of_whole.values():
+                store_items.keep_part(db, self._chat, part, self.tx.now)
 
     def forget(self) -> None:
         """Forget what was read: the group may be another now."""
@@ -149,6 +156,22 @@ class ItemBatch:
         """Note that an item was seen."""
         self._new_items.discard(item)
         self._seen_now[item] = None
+
+    def keep_part(self, part: Part) -> bytes | None:
+        """Keep a part of something longer, as `store.groups.items.keep_part`. Parts that all come at once are joined
+        without being written.
+        """
+        whole = part.whole
+        here = self._parts.get(whole)
+        if here is None:
+            if store_items.has_parts(self.tx.db, self._chat, whole):
+                return store_items.keep_part(self.tx.db, self._chat, part, self.tx.now)
+            here = self._parts[whole] = {}
+        here[part.which] = part
+        if len(here) < len(part.hashes):
+            return None
+        del self._parts[whole]
+        return b"".join(here[which].data for which in range(len(here)))
 
     # --- messages
 
