@@ -5,8 +5,8 @@ For a group of 5, 50, 500 and 5,000:
 write, read      a text of 200 bytes: signed and sealed; opened and verified
 item             the bytes of that
 rekey            a new secret sealed to all members, as a removal does it: at whoever makes it, and its bytes in items
-opened           the same at one member: its own entry, and the beginning of everybody's chain
-join             the chains alone, which adding somebody costs every member
+opened           the same at one member: its own entry, and the branches from which everybody's chain comes
+join             the branches alone, which adding somebody costs every member
 welcome          the bytes of the welcome of the last one: the log, with an event for each eight who were added
 joined           the time in which a newcomer verifies that log
 """
@@ -64,10 +64,11 @@ def measure(members: int) -> GroupCosts:
 
     def opened() -> None:
         secret = epochs.open_rekey(made.rekey, GROUP, CORE_HASH, EXPORTER, leaves, mine)
-        chains.chain_heads(secret, ids)
+        chains.branch_keys(secret)
 
     opened_ms, _ = _took(opened)
-    join_ms, heads = _took(lambda: chains.chain_heads(made.secret, ids))
+    join_ms, _ = _took(lambda: chains.branch_keys(made.secret))
+    heads = chains.chain_heads(made.secret, ids[:1])
     chain, reader = heads[ids[0]], heads[ids[0]]
     writes, reads, item = [], [], b""
     for _ in range(MESSAGES):

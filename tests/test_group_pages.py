@@ -93,7 +93,7 @@ def open_rekey(data: bytes, members: list[Keys], mine: Keys, exporter: bytes) ->
 
 
 def chain_key(secret: bytes, member: bytes, number: int) -> bytes:
-    key = tag(secret, b"chain" + member)
+    key = tag(tag(secret, b"branch" + bytes([member[0] // 4])), b"chain" + member)
     for _ in range(number):
         key = tag(key, b"\x02")
     return tag(key, b"\x01")
@@ -169,7 +169,7 @@ def test_a_message_of_either_opens_for_the_other() -> None:
 
 
 def chain_after(secret: bytes, member: bytes, steps: int) -> bytes:
-    key = tag(secret, b"chain" + member)
+    key = tag(tag(secret, b"branch" + bytes([member[0] // 4])), b"chain" + member)
     for _ in range(steps):
         key = tag(key, b"\x02")
     return key

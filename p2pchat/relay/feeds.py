@@ -247,9 +247,9 @@ class FeedServer:
         """Wait until there is something to do, and return it."""
         while self._next.empty and (self._outgoing.full or not self._gets):
             self._wake.clear()
-            with trio.move_on_after(RECHECK_SECONDS if self._gets else math.inf):
+            with trio.move_on_after(RECHECK_SECONDS if self._gets or self._outgoing.full else math.inf):
                 await self._wake.wait()
-            if self._gets and self._outgoing.full:
+            if self._outgoing.full:
                 self._outgoing.drop_slow(self._clients)
         batch, self._next = self._next, _Batch()
         while self._gets and not self._outgoing.full and len(batch.gets) < MAX_READS:
@@ -307,6 +307,8 @@ class FeedServer:
         while client.waiting >= MAX_WAITING or client.full or (frame.type == frames.GET and client.fetching):
             await client.changed.park()
         while self._next.full or self._outgoing.full or len(self._pushes) >= MAX_PUSHES:
+            if self._outgoing.full:  # of pushes, perhaps, while the committer sleeps: it lets slow ones go
+                self._wake.set()
             with trio.move_on_after(RECHECK_SECONDS):
                 await self._taken.park()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.channels import frames, posts
@@ -14,7 +15,7 @@ from p2pchat.core.channels.posts import channel_id
 from p2pchat.core.frames import Frame, pack
 from p2pchat.errors import DiskFull, LinkLost
 from p2pchat.net.ports import Stream
-from p2pchat.relay import feed_store, feeds
+from p2pchat.relay import clients, feed_store, feeds
 from p2pchat.relay.feed_store import FeedStore
 from tests.core.channels.writing import FEED, KEY, OTHER, FeedWriter
 from tests.support.boxes import run
@@ -211,6 +212,27 @@ def test_what_many_ask_for_at_once_is_read_a_few_pages_at_a_time(tmp_path: Path)
             await trio.sleep(1)
             assert len(held) <= 8, "each waits for its client, which takes nothing"
             assert at.server._outgoing.total < 10 << 20
+
+    run(main)
+
+
+def test_those_who_take_nothing_are_let_go_when_all_memory_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "MAX_OUT", 3 << 20)
+
+    async def main() -> None:
+        async with feed_relay(tmp_path, replace(QUOTA, total_bytes=8 << 20)) as at:
+            one, writer = FeedWriter(), at.client()
+            assert await writer.put(FEED, *[one.write("x" * 40_000) for _ in range(24)]) == [0] * 24
+            await trio.sleep(1)
+            get = Frame(frames.GET, frames.encode_get(frames.FeedGet(1, FEED, 0, 256, watch=False)))
+            while not at.server._outgoing.full:
+                await at.client(room=20_000).send(get)
+                await trio.testing.wait_all_tasks_blocked()
+            began = trio.current_time()
+            assert await writer.put(FEED, one.write("y")) == [0]
+            assert trio.current_time() - began < feeds.SWEEP_SECONDS / 3
 
     run(main)
 

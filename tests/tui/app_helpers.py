@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.tui.app import ChatApp
-from tests.tui.fakes import FakeNode
+from tests.tui.fakes import FakeNode, Json
 
 
 def notices(app: ChatApp) -> str:
@@ -14,6 +14,11 @@ def notices(app: ChatApp) -> str:
 def sent(node: FakeNode) -> list[tuple[str, str]]:
     """What the node was asked to send: chat and text."""
     return [(params["chat"], params["text"]) for params in node.named("send")]
+
+
+def said(node: FakeNode) -> list[Json]:
+    """The messages of one's own that the node has, of all chats: what it was asked to send is one of them later."""
+    return [message for messages in node.history.values() for message in messages if message["mine"]]
 
 
 def is_shown(app: ChatApp, chat: str) -> bool:

@@ -182,6 +182,42 @@ def test_posts_that_no_relay_has_any_more_are_counted_as_missing(tmp_path: Path)
     run_world(tmp_path, main)
 
 
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_what_one_relay_lacks_is_waited_for_while_another_is_away(tmp_path: Path, comes_back: bool) -> None:
+    async def main(world: World) -> None:
+        async with mirrors(world, tmp_path, "north", "south") as relays:
+            alice, link = await founded(world, relays)
+            await alice.call("send", chat="news", text="0", wait="stored", timeout=60)
+            bob = await world.start("bob")
+            await bob.call("add", invite=link)
+            await until(reads(bob, "0"), 60)
+            await bob.stop()
+            for number in range(1, 4):
+                await alice.call("send", chat="news", text=f"{number}", wait="stored", timeout=60)
+            for relay in relays:
+                await until(partial(_has, relay, 4), 60)
+            db = relays[0].at.store._db
+            db.execute("DELETE FROM posts WHERE seq < 2")
+            db.execute("UPDATE feeds SET first = 2")
+            relays[1].vanish()
+            bob = await world.start("bob")
+
+            async def south_is_away() -> bool:
+                mirrored = [*bob.engine.channels._channels.values()]
+                return bool(mirrored and mirrored[0].lacking and mirrored[0].away)
+
+            await until(south_is_away, 120)
+            await trio.sleep(60)
+            assert await bob.texts("news") == ["0"]
+            if comes_back:
+                relays[1].come_back()
+            expected = ["0", "1", "2", "3"] if comes_back else ["0", "2", "3"]
+            await until(reads(bob, *expected), 2 * sync.GIVE_UP_SECONDS)
+            assert (await bob.call("channel", chat="news"))["missing"] == (0 if comes_back else 1)
+
+    run_world(tmp_path, main)
+
+
 @pytest.mark.parametrize("most", ["alice", "carol"])
 def test_what_no_relay_has_is_missing_though_all_have_what_another_writer_wrote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: str

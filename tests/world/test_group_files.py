@@ -77,8 +77,8 @@ def lying(towers: list[MailRelay]) -> list[int]:
 
 
 async def file_id(node: WorldNode) -> FileId:
-    """The id of the only file that a node has."""
-    rows = await node.engine.committer.read(lambda db: db.query("SELECT file FROM files"))
+    """The id of the newest file that a node has."""
+    rows = await node.engine.committer.read(lambda db: db.query("SELECT file FROM files ORDER BY message"))
     return FileId(rows[-1][0])
 
 

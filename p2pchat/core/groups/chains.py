@@ -1,14 +1,19 @@
 """Sender chains: in each epoch every member has a chain of keys, one for each message that it sends.
 
-All chains come from the epoch's secret, so nobody has to hand out any; then the secret is dropped, and a key that was
-used cannot be computed again. State is a frozen value: a step returns a new one, and whoever fails to open a message
-keeps the old (docs/protocol/group-messages.md).
+All chains come from the epoch's secret, so nobody has to hand out any. The secret is dropped once the keys of its 64
+branches are there; from the key of a branch come the chains of the members whose ids begin with its six bits, and it is
+dropped when the first of these is used. So a key that was used cannot be computed again, and an epoch of thousands in
+which few write costs few keys (as the secret tree of RFC 9420 §9, with two levels).
+
+State is a frozen value: a step returns a new one, and whoever fails to open a message keeps the old
+(docs/protocol/group-messages.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from p2pchat.core import primitives as prim
@@ -16,6 +21,7 @@ from p2pchat.core.codec import U32
 from p2pchat.core.ids import MemberId
 from p2pchat.errors import CannotOpen
 
+BRANCH_BITS = 6
 MAX_JUMP = 5_000
 """How many keys are skipped at once at most; an epoch should have no more messages than that."""
 COPY_JUMP = 1_000
@@ -55,16 +61,33 @@ class SoughtKey:
     used: bool = False
 
 
+def branch_of(member: MemberId) -> int:
+    """Return the number of the branch from which the chains of a member come, from 0 to 63."""
+    return member[0] >> (8 - BRANCH_BITS)
+
+
+def branch_keys(secret: bytes) -> list[bytes]:
+    """Return the keys of all branches of the epoch with this 32-byte secret, in order of their numbers."""
+    return prim.hmac_sha256_each(secret, [b"branch" + bytes([number]) for number in range(1 << BRANCH_BITS)])
+
+
+def by_branch(branches: Sequence[bytes], members: Iterable[MemberId]) -> Iterator[tuple[bytes, list[MemberId]]]:
+    """Yield the key of each branch that has some of these members, with them, all in order."""
+    for number, owners in groupby(sorted(members), branch_of):
+        yield branches[number], list(owners)
+
+
+def head_keys(branch: bytes, members: Iterable[MemberId]) -> list[bytes]:
+    """Return the keys with which the chains of these members begin. branch: the key of their branch."""
+    return prim.hmac_sha256_each(branch, [b"chain" + member for member in members])
+
+
 def chain_heads(secret: bytes, members: Iterable[MemberId]) -> dict[MemberId, Chain]:
-    """Return the beginning of every member's chain in the epoch with this 32-byte secret."""
-    return {member: Chain(key) for member, key in head_keys(secret, members).items()}
-
-
-def head_keys(secret: bytes, members: Iterable[MemberId]) -> dict[MemberId, bytes]:
-    """Return the keys of the same alone: with thousands of members, a value for each would take as long again."""
-    ids = [*members]
-    keys = prim.hmac_sha256_each(secret, [b"chain" + member for member in ids])
-    return dict(zip(ids, keys, strict=True))
+    """Return the beginning of the chain of each of these members in the epoch with this 32-byte secret."""
+    heads = dict[MemberId, Chain]()
+    for branch, owners in by_branch(branch_keys(secret), members):
+        heads |= {member: Chain(key) for member, key in zip(owners, head_keys(branch, owners), strict=True)}
+    return heads
 
 
 def advance_chain(chain: Chain) -> tuple[bytes, Chain]:

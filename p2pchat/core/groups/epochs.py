@@ -5,7 +5,7 @@ from the epoch before (`advance`: newcomers, who are told it, read nothing older
 member who is left, so that one who was removed reads nothing newer). docs/protocol/group-messages.md is the
 specification.
 
-The secret itself is never kept: `derive` and `chains.chain_heads` give what is needed of it, and it is dropped.
+The secret itself is never kept: `derive` and `chains.branch_keys` give what is needed of it, and it is dropped.
 """
 
 from __future__ import annotations

@@ -38,6 +38,8 @@ FIRST_PAGE = 50
 """Posts of a channel that a new follower reads."""
 FIRST_WAIT, LONGEST_WAIT = 2.0, 600.0
 """Seconds between two attempts to reach a relay: at first, and at most."""
+GIVE_UP_SECONDS = 1.5 * LONGEST_WAIT
+"""Seconds for which a post is waited for that a relay may have which is not reached: it is tried again in these."""
 OLDER_SECONDS = 10.0
 """Seconds in which a relay has to hand out earlier posts of a feed."""
 MOVES = 8
@@ -63,8 +65,9 @@ class _Mirrored:
     handing: our relays at which we put what others write; handed: set when there is something for them. wanted: set
     when there is something of ours to put. unput: relays that have not got what was written last. away: relays that are
     not reached. read: those from which everything was read, on the stream that is there. lacking: by feed, relays that
-    have not got its next post. problems: what is wrong with each relay. intakes: what each may still bring. again:
-    whether it was read a moment ago, with other writers. streams: to the relays that are reached.
+    have not got its next post; since: by feed, when that was seen first. problems: what is wrong with each relay.
+    intakes: what each may still bring. again: whether it was read a moment ago, with other writers. streams: to the
+    relays that are reached.
     """
 
     row: ChannelRow
@@ -77,6 +80,7 @@ class _Mirrored:
     away: set[PeerKey] = field(default_factory=set)
     read: set[PeerKey] = field(default_factory=set)
     lacking: dict[FeedName, set[PeerKey]] = field(default_factory=dict)
+    since: dict[FeedName, float] = field(default_factory=dict)
     problems: dict[PeerKey, str] = field(default_factory=dict)
     intakes: dict[PeerKey, Intake] = field(default_factory=dict)
     again: bool = False
@@ -96,6 +100,20 @@ class _Mirrored:
         """Look again at what there is to hand on."""
         for wakeup in self.handed.values():
             wakeup.set()
+
+    def gives_up(self, name: FeedName, relay: PeerKey, *, lacks: bool) -> bool:
+        """Note whether a relay lacks the next post of a feed; return whether it is given up because no relay has it.
+        One that is not reached may have it: it is waited for until it has been tried again.
+        """
+        lacking = self.lacking.setdefault(name, set())
+        (lacking.add if lacks else lacking.discard)(relay)
+        if not lacking:
+            self.since.pop(name, None)
+        if not lacks:
+            return False
+        waited = trio.current_time() - self.since.setdefault(name, trio.current_time()) >= GIVE_UP_SECONDS
+        without = lacking | self.away if waited else lacking
+        return all(way.peer in without for way in self.row.relays)
 
     def takes(self, relay: PeerKey, head: FeedHead | None, posts: Sequence[Post]) -> bool:
         """Return whether this relay may bring so much now."""
@@ -310,31 +328,29 @@ class ChannelSync:
             raise _Enough
         start = await self._committer.read(stored.next_wanted, mirrored.row.chat, name)
         lacks = start != frames.NEWEST and bool(posts) and posts[0].header.seq > start
-        lacking = mirrored.lacking.setdefault(name, set())
-        (lacking.add if lacks else lacking.discard)(relay.peer)
-        skips = lacks and all(way.peer in lacking | mirrored.away for way in mirrored.row.relays)
+        skips = mirrored.gives_up(name, relay.peer, lacks=lacks)
         take = partial(reading.take, skips=skips)
         return await self._committer.submit(take, mirrored.row.chat, name, answer.head, posts)
 
     async def _follow(self, mirrored: _Mirrored, relay: Relay, stream: FeedStream) -> None:
         """Take what a relay pushes, until the stream ends; and ask after an hour without anything, since a relay may
-        hand out what it does not push, and what another one lacked may be given up by then.
+        hand out what it does not push, or sooner, if a post is wanted that may be given up by then.
         """
         while True:
-            with trio.move_on_after(HOUR_SECONDS) as quiet:
+            with trio.move_on_after(GIVE_UP_SECONDS if mirrored.since else HOUR_SECONDS) as quiet:
                 pushed = await stream.pushed()
             if quiet.cancelled_caught:
                 await self._read_all(mirrored, relay, stream)
                 continue
             feed, new = pushed
             head, posts = (new, []) if isinstance(new, FeedHead) else (None, [new])
+            if not mirrored.takes(relay.peer, head, posts):  # also where it only has us ask: it may say it for ever
+                raise _Enough
             start = await self._committer.read(stored.next_wanted, mirrored.row.chat, feed)
             behind = posts[0].header.seq > start if posts else head is not None and head.count > start
             if start == frames.NEWEST or behind:
                 await self._read(mirrored, relay, stream, feed)
                 continue
-            if not mirrored.takes(relay.peer, head, posts):
-                raise _Enough
             await self._committer.submit(reading.take, mirrored.row.chat, feed, head, posts)
 
     # --- earlier posts -----------------------------------------------------------------------------------------------

@@ -62,8 +62,8 @@ READ_LATER_SECONDS = 2.0
 OTHER_DAY_SECONDS = 10.0
 """The same between asking for the record of one day and of another."""
 GONE_SECONDS = 60.0
-"""How many seconds at most a contact who has just gone is not looked for: they may be back, and if they are not, all
-their contacts would look for them in the same second."""
+"""How many seconds at most a contact who has just gone is dialled and not looked for: they may be back, and if they are
+not, all their contacts would look for them in the same second. The first dial after that begins the search."""
 SETTLE_SECONDS, HOLD_SECONDS = 1.0, 30.0
 """Seconds until our record is put again after our addresses have changed, and until the next time."""
 MAX_TIME_MS = 250_000_000_000_000

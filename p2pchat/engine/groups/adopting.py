@@ -191,8 +191,8 @@ def adopt(
     those who have it (`history.recipients`), where that is at hand.
     """
     members = history.recipients(tx, row.chat, event.id) if members is None else members
-    keys = chains.head_keys(secret, members)
-    added = store_epochs.add(tx.db, row.chat, event.id, event.prev_epoch, epochs.derive(secret), keys, tx.now)
+    secrets, branches = epochs.derive(secret), chains.branch_keys(secret)
+    added = store_epochs.add(tx.db, row.chat, event.id, event.prev_epoch, secrets, branches, members, tx.now)
     if added is not None:
         welcoming.welcome_siblings(tx, row, event, secret, members)
     return added is not None

@@ -20,11 +20,10 @@ from p2pchat.core.mailbox import Hello
 from p2pchat.core.relays import OwnQueue, Relay, TheirQueue
 from p2pchat.errors import CannotOpen, PeerError, Refused
 from p2pchat.lib.backoff import Backoff
-from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.links.reconnect import FIRST_WAIT
 from p2pchat.net.mailbox.box_stream import BoxCall, BoxStream, file_box
-from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, UNSTAMPED_AFTER_SECONDS, find_in_thread
+from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, UNSTAMPED_AFTER_SECONDS, StampWork, find_in_thread
 from p2pchat.net.mailbox.stream import MailStream, StreamWays
 from p2pchat.net.ports import Host
 
@@ -44,8 +43,6 @@ MAX_PUT_BLOBS = 16
 """Blobs of one `put`."""
 MAX_CALLS = 8
 """Calls that are made at the same time at one relay; more wait."""
-DAILY_STAMP_WORK = 1 << 31
-"""Numbers that may be tried in a day for stamps of one relay: half an hour of a processor or so, whatever the file."""
 MAX_CLIENTS = 256
 """Relays about which is remembered, while nothing is asked there, that they were not reached."""
 
@@ -122,7 +119,8 @@ class RelayFileBoxes:
         self, relay: Relay, box: TheirQueue, hours: int, blobs: dict[int, bytes], hello: Hello
     ) -> dict[int, int]:
         """Put blobs with stamps, which takes some seconds at most; return the codes, by their keys."""
-        if hello.stamp_bits > MAX_CROWDED_STAMP_BITS or not self._of(relay).may_work(len(blobs) << hello.stamp_bits):
+        work, client = len(blobs) << hello.stamp_bits, self._of(relay)
+        if hello.stamp_bits > MAX_CROWDED_STAMP_BITS or not client.stamp_work.take(work):
             return dict.fromkeys(blobs, mailbox.BAD_STAMP)
         stamps = [await self._stamp(hello, box, blob) for blob in blobs.values()]
         call = await self._made(relay, BoxCall(mailbox.PUT, box, (), list(blobs.values()), stamps, hours))
@@ -167,8 +165,8 @@ class _BoxClient:
         self._ways = ways
         self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, ways.random)
         self._not_before = self._again_at = -math.inf
-        self._crowded_at = self._work_since = -math.inf
-        self._work = 0
+        self._crowded_at = -math.inf
+        self.stamp_work = StampWork()
         self._at_once = trio.CapacityLimiter(MAX_CALLS)
         self._waiting: deque[BoxCall] = deque()
         self._called = Wakeup()
@@ -182,15 +180,6 @@ class _BoxClient:
     def note_crowded(self) -> None:
         """Note that the relay wants stamps."""
         self._crowded_at = trio.current_time()
-
-    def may_work(self, numbers: int) -> bool:
-        """Return whether so many more numbers may be tried today for stamps of this relay, and if so, count them."""
-        if trio.current_time() - self._work_since >= DAY_SECONDS:
-            self._work, self._work_since = 0, trio.current_time()
-        if self._work + numbers > DAILY_STAMP_WORK:
-            return False
-        self._work += numbers
-        return True
 
     def network_changed(self) -> None:
         """Have the relay show that it is still there, and try it at the next call, whatever was before."""

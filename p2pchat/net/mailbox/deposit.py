@@ -6,6 +6,7 @@ watch.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.core.mailbox import Put
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import TheirQueue
-from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.lib.times import DAY_SECONDS, HOUR_SECONDS
 from p2pchat.net.mailbox.stream import MailStream
 
 MAX_WAITING = 4096
@@ -36,6 +37,9 @@ MAX_CROWDED_STAMP_BITS = 22
 more could make us work all the time."""
 UNSTAMPED_AFTER_SECONDS = HOUR_SECONDS
 """Seconds until a relay that was crowded is tried without stamps again."""
+DAILY_STAMP_WORK = 1 << 31
+"""Numbers that may be tried in a day for stamps of one relay at file boxes, or at logs: half an hour of a processor or
+so, whatever it demands."""
 STAMP_BATCH = 1 << 14
 """How many numbers are tried for a stamp before checking whether it is still needed: some hundredths of a second."""
 
@@ -51,6 +55,23 @@ class DepositRequest:
     queue: TheirQueue
     hours: int
     blob: bytes
+
+
+class StampWork:
+    """How many numbers were tried for stamps of one relay, of those that a day allows."""
+
+    def __init__(self) -> None:
+        self._tried = 0
+        self._since = -math.inf
+
+    def take(self, numbers: int) -> bool:
+        """Return whether so many more may be tried today, and if so, count them."""
+        if trio.current_time() - self._since >= DAY_SECONDS:
+            self._tried, self._since = 0, trio.current_time()
+        if self._tried + numbers > DAILY_STAMP_WORK:
+            return False
+        self._tried += numbers
+        return True
 
 
 class DepositBacklog:

@@ -43,6 +43,8 @@ MAX_PUSHED = 256
 """Things that were pushed and wait for the engine; while there are more, the relay is not read, unless it owes an
 answer: then the oldest are passed over, and the engine sees the gap.
 """
+MAX_MEANWHILE = 8 * MAX_PUSHED
+"""Things that a relay may push while it owes an answer: each costs us the check of a signature, read or passed over."""
 
 
 class RelayFeeds:
@@ -145,7 +147,7 @@ class RelayFeedStream:
         self._wake = Wakeup()
         self._room = Wakeup()
         self._failure: PeerError | None = None
-        self._pings = 0
+        self._meanwhile = 0  # pushed since the relay last answered
 
     async def get(self, feed: FeedName, start: int, want: int, *, watch: bool = False) -> FeedAnswer:
         """Ask for posts; see `feed_ports.FeedStream`."""
@@ -250,6 +252,7 @@ class RelayFeedStream:
                 if asked is None or asked.limit < 0:
                     raise CannotOpen
                 del self._asked[end.number]
+                self._meanwhile = 0
                 asked.end = end
                 asked.done.set()
                 if end.code != frames.DONE:
@@ -260,6 +263,7 @@ class RelayFeedStream:
                 if asked is None or asked.limit >= 0:
                     raise CannotOpen
                 del self._asked[number]
+                self._meanwhile = 0
                 asked.code = code
                 asked.done.set()
 
@@ -270,6 +274,8 @@ class RelayFeedStream:
         feed = self._watched.get(number) if asked is None else asked.feed
         if feed is None:
             raise CannotOpen
+        if asked is None:
+            self._count_pushed()
         if frame.type == frames.HEAD:
             head = posts.decode_head(feed, data)
             if asked is None:
@@ -286,6 +292,12 @@ class RelayFeedStream:
             raise CannotOpen
         else:
             asked.posts.append(post)
+
+    def _count_pushed(self) -> None:
+        """Raise CannotOpen where a relay pushes more and more and never answers."""
+        self._meanwhile = self._meanwhile + 1 if self._asked else 0
+        if self._meanwhile > MAX_MEANWHILE:
+            raise CannotOpen
 
     def _push(self, pushed: PushedFeed) -> None:
         if len(self._pushed) >= 2 * MAX_PUSHED:

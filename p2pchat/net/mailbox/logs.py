@@ -24,7 +24,7 @@ from p2pchat.lib.backoff import Backoff
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.log_ports import LogCallbacks
 from p2pchat.net.links.reconnect import FIRST_WAIT
-from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, find_in_thread
+from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, StampWork, find_in_thread
 from p2pchat.net.mailbox.log_stream import Appending, LogArrivals, LogStream, WatchedLog
 from p2pchat.net.mailbox.stream import MailStream, StreamWays
 from p2pchat.net.ports import Host
@@ -41,6 +41,8 @@ CONNECT_SECONDS = 30.0
 """Seconds in which a stream has to be open."""
 CALL_SECONDS = 60.0
 """Seconds that an append may take, without the stamp that it may need."""
+MAX_RELAYS = 256
+"""Relays of which is remembered how much was worked for their stamps."""
 MAX_APPENDED = 64
 """Blobs of one append."""
 MAX_AHEAD_BYTES = 512 << 10
@@ -80,6 +82,7 @@ class RelayLogs:
         self._callbacks = callbacks
         self._ways = ways
         self._clients: dict[RelayName, _LogClient] = {}
+        self._stamp_work: dict[RelayName, StampWork] = {}
 
     def watch(self, relay: Relay, logs: Sequence[tuple[LogKeys, int]]) -> None:
         """Read exactly these logs at a relay, each from behind a place, and go on as they grow; none ends it."""
@@ -99,7 +102,7 @@ class RelayLogs:
         log = keys.log.id
         hello, codes = await self._appended(relay, Appending(keys, role, hours, blobs, [0] * len(blobs)), log)
         left = [place for place, code in codes.items() if code == mailbox.STAMP_NEEDED]
-        if left and hello is not None and hello.stamp_bits <= MAX_CROWDED_STAMP_BITS:
+        if left and hello is not None and self._may_work(relay.mailbox, hello.stamp_bits):
             # the first blob of a log at a relay that is short of space; once it is there, the others need none
             blob = blobs[left[0]]
             stamp = await find_in_thread(hello.relay, log, blob, hello.stamp_bits, self._ways.clock, self._ways.random)
@@ -114,6 +117,16 @@ class RelayLogs:
         if appending.blobs:
             await self._of(relay).append(relay, appending, log)
         return appending.hello, dict(appending.codes)
+
+    def _may_work(self, relay: RelayName, bits: int) -> bool:
+        """Return whether a stamp may be made for a relay, and if so, count it: one that always wants another could make
+        us work all day.
+        """
+        if relay not in self._stamp_work:
+            for name in list(self._stamp_work)[: max(0, len(self._stamp_work) - MAX_RELAYS + 1)]:
+                del self._stamp_work[name]
+            self._stamp_work[relay] = StampWork()
+        return bits <= MAX_CROWDED_STAMP_BITS and self._stamp_work[relay].take(1 << bits)
 
     def network_changed(self, *, hidden: bool) -> None:
         """Have every relay that is used for `hidden` contacts, or for the others, show that it is still there."""

@@ -1,15 +1,19 @@
-"""The chains of an epoch that nobody has used yet, 64 in a row: in a large group most members write nothing in most
-epochs, and a row for each of them would take longer than all else that an epoch costs.
+"""The chains of an epoch that nobody has used yet: in a large group most members write nothing in most epochs, and a
+row for each of them would take longer than all else that an epoch costs.
 
-A chain that is used is deleted here in the same transaction, and has a row of its own from then on (`epochs`).
+In a small epoch a row has 64 chains, each as the member's id and the key. In a large one a row has a branch that is
+closed: its key, and the ids of its members. When the first of them uses a chain, the branch is opened: its key is
+deleted, and the row has the chains of all the others. A chain that is used is deleted here in the same transaction, and
+has a row of its own from then on (`epochs`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from p2pchat.core.groups import chains
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.roles import MEMBER_ID_BYTES
 from p2pchat.core.ids import MemberId
@@ -17,27 +21,79 @@ from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.store.database import Database
 
 IN_A_ROW = 64
+SMALL = 512
+"""Members of an epoch up to which all its branches are opened at once."""
 ENTRY_BYTES = MEMBER_ID_BYTES + KEY_BYTES
-_ADD = "INSERT INTO group_chain_starts (epoch, first, chains) VALUES (?, ?, ?)"
-_ROW = "SELECT first, chains FROM group_chain_starts WHERE epoch = ? AND first <= ? ORDER BY first DESC LIMIT 1"
-_ROWS = "SELECT first, chains FROM group_chain_starts WHERE epoch = ? ORDER BY first"
+_ADD = "INSERT INTO group_chain_starts (epoch, first, branch, chains) VALUES (?, ?, ?, ?)"
+_SELECT = "SELECT first, branch, chains FROM group_chain_starts WHERE epoch = ? "
+_ROW = _SELECT + "AND first <= ? ORDER BY first DESC LIMIT 1"
+_ROWS = _SELECT + "ORDER BY first"
 FEW = 4
 """Members whose rows are read one by one, and not all rows of the epoch."""
-_CHANGE = "UPDATE group_chain_starts SET chains = ? WHERE epoch = ? AND first = ?"
+_CHANGE = "UPDATE group_chain_starts SET branch = NULL, chains = ? WHERE epoch = ? AND first = ?"
 
 
 class _StartsRow(NamedTuple):
-    """A row. first: the member whose chain was the first one in it."""
+    """A row. first: the member whose chain was the first one in it. branch: the key of a closed branch; None where
+    `chains` has keys. chains: ids, or ids with keys, in order.
+    """
 
     first: bytes
+    branch: bytes | None
     chains: bytes
 
+    @property
+    def entry_bytes(self) -> int:
+        """The size of an entry of `chains`."""
+        return ENTRY_BYTES if self.branch is None else MEMBER_ID_BYTES
 
-def add(db: Database, epoch: int, keys: Mapping[MemberId, bytes]) -> None:
-    """Save the keys of all chains of the epoch with this pk at their beginnings."""
-    ordered = [member + keys[member] for member in sorted(keys)]
-    cut = [ordered[start : start + IN_A_ROW] for start in range(0, len(ordered), IN_A_ROW)]
-    db.executemany(_ADD, [(epoch, entries[0][:MEMBER_ID_BYTES], b"".join(entries)) for entries in cut])
+    def key(self, member: MemberId) -> bytes | None:
+        """Return the key with which a member's chain begins, None if it is not here."""
+        place = self.place(member)
+        if place is None:
+            return None
+        if self.branch is not None:
+            return chains.head_keys(self.branch, [member])[0]
+        return self.chains[place + MEMBER_ID_BYTES : place + ENTRY_BYTES]
+
+    def place(self, member: MemberId) -> int | None:
+        """Return where a member's entry is, in bytes, or None."""
+        low, high = 0, len(self.chains) // self.entry_bytes
+        while low < high:
+            middle = (low + high) // 2
+            start = middle * self.entry_bytes
+            if self.chains[start : start + MEMBER_ID_BYTES] < member:
+                low = middle + 1
+            else:
+                high = middle
+        place = low * self.entry_bytes
+        return place if self.chains[place : place + MEMBER_ID_BYTES] == member else None
+
+    def without(self, members: Collection[MemberId]) -> bytes:
+        """Return the entries of all others, with their keys."""
+        places = {self.place(member) for member in members}
+        size = self.entry_bytes
+        left = [self.chains[at : at + size] for at in range(0, len(self.chains), size) if at not in places]
+        if self.branch is None:
+            return b"".join(left)
+        return _entries(self.branch, [MemberId(id) for id in left])
+
+
+def add(db: Database, epoch: int, branches: Sequence[bytes], members: Collection[MemberId]) -> None:
+    """Save what the chains of these members in the epoch with this pk come from. branches: `chains.branch_keys`."""
+    by_branch = chains.by_branch(branches, members)
+    if len(members) <= SMALL:
+        joined = b"".join(_entries(branch, owners) for branch, owners in by_branch)
+        step = IN_A_ROW * ENTRY_BYTES
+        cut = [joined[start : start + step] for start in range(0, len(joined), step)]
+        db.executemany(_ADD, [(epoch, entries[:MEMBER_ID_BYTES], None, entries) for entries in cut])
+    else:
+        db.executemany(_ADD, [(epoch, owners[0], branch, b"".join(owners)) for branch, owners in by_branch])
+
+
+def _entries(branch: bytes, members: Sequence[MemberId]) -> bytes:
+    keys = chains.head_keys(branch, members)
+    return b"".join(id + key for id, key in zip(members, keys, strict=True))
 
 
 def get(db: Database, epoch: int, member: MemberId) -> Chain | None:
@@ -47,22 +103,14 @@ def get(db: Database, epoch: int, member: MemberId) -> Chain | None:
 
 def several(db: Database, epoch: int, members: Collection[MemberId]) -> dict[MemberId, Chain]:
     """Return the chains of those of these members who have not used theirs in an epoch."""
-    found = {}
-    for row, owners in _rows(db, epoch, members):
-        for member in owners:
-            place = _place(row.chains, member)
-            if place is not None:
-                found[member] = Chain(row.chains[place + MEMBER_ID_BYTES : place + ENTRY_BYTES])
-    return found
+    keys = ((member, row.key(member)) for row, owners in _rows(db, epoch, members) for member in owners)
+    return {member: Chain(key) for member, key in keys if key is not None}
 
 
 def remove_all(db: Database, epoch: int, members: Collection[MemberId]) -> None:
-    """Delete the chains of these members in an epoch from here, those that are here."""
+    """Delete the chains of these members in an epoch from here, those that are here, and what they come from."""
     for row, owners in _rows(db, epoch, members):
-        places = {_place(row.chains, member) for member in owners}
-        entries = range(0, len(row.chains), ENTRY_BYTES)
-        left = b"".join(row.chains[place : place + ENTRY_BYTES] for place in entries if place not in places)
-        db.execute(_CHANGE, (left, epoch, row.first))
+        db.execute(_CHANGE, (row.without(owners), epoch, row.first))
 
 
 def remove(db: Database, epoch: int, member: MemberId) -> None:
@@ -89,17 +137,3 @@ def _rows(db: Database, epoch: int, members: Collection[MemberId]) -> Iterator[t
     for number, theirs in owners.items():
         if number >= 0:
             yield rows[number], theirs
-
-
-def _place(chains: bytes, member: MemberId) -> int | None:
-    """Return where a member's entry is in a row, in bytes, or None."""
-    low, high = 0, len(chains) // ENTRY_BYTES
-    while low < high:
-        middle = (low + high) // 2
-        start = middle * ENTRY_BYTES
-        if chains[start : start + MEMBER_ID_BYTES] < member:
-            low = middle + 1
-        else:
-            high = middle
-    place = low * ENTRY_BYTES
-    return place if chains[place : place + MEMBER_ID_BYTES] == member else None

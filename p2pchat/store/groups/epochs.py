@@ -6,7 +6,7 @@ disk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from p2pchat.core.groups.chains import Chain
@@ -62,18 +62,19 @@ def add(
     id: EpochId,
     before: EpochId | None,
     secrets: EpochSecrets,
-    keys: Mapping[MemberId, bytes],
+    branches: Sequence[bytes],
+    members: Collection[MemberId],
     at: int,
 ) -> int | None:
-    """Save a new epoch with the keys of all chains at their beginnings; return its pk, or None if it is here already.
-    at: ms.
+    """Save a new epoch with what the chains of its members come from; return its pk, or None if it is here already.
+    branches: `chains.branch_keys`. at: ms.
     """
     values = (chat, id, before, secrets.tag, secrets.header, secrets.topic, secrets.join, secrets.exporter, at)
     added = db.query(_ADD, values)
     if not added:
         return None
     ((pk,),) = added
-    chain_starts.add(db, pk, keys)
+    chain_starts.add(db, pk, branches, members)
     return int(pk)
 
 

@@ -17,6 +17,7 @@ from p2pchat.core.files import blob_name
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import DONE, FILES
 from p2pchat.net.mailbox import boxes as module
+from p2pchat.net.mailbox import deposit
 from p2pchat.net.mailbox.boxes import MAX_PUT_BLOBS
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.relay.box_store import BoxQuota
@@ -190,14 +191,14 @@ def test_a_relay_cannot_have_us_work_for_it_all_day(tmp_path: Path, monkeypatch:
         async with at_a_relay(tmp_path, files=BoxQuota(16 * SIZE, 64 * SIZE)) as (_, scene):
             files: Any = scene.boxes.boxes
             hello = await files._hello(AT_RELAY)
-            monkeypatch.setattr(module, "DAILY_STAMP_WORK", 3 << hello.stamp_bits)
+            monkeypatch.setattr(deposit, "DAILY_STAMP_WORK", 3 << hello.stamp_bits)
             assert await files.put(AT_RELAY, theirs(BOB), 24, BLOBS[:13]) == [DONE] * 13
             assert await files.put(AT_RELAY, theirs(Keys("eve")), 24, BLOBS[13:15]) == [DONE] * 2
             assert await files.put(AT_RELAY, theirs(Keys("eve")), 24, BLOBS[15:17]) == [mailbox.BAD_STAMP] * 2
             client = files._of(AT_RELAY)
-            assert not client.may_work(2 << hello.stamp_bits)
+            assert not client.stamp_work.take(2 << hello.stamp_bits)
             await trio.sleep(24 * 3600)
-            assert client.may_work(2 << hello.stamp_bits)
+            assert client.stamp_work.take(2 << hello.stamp_bits)
 
     run(main)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,25 @@ def test_what_is_pushed_meanwhile_keeps_no_answer_from_coming(monkeypatch: pytes
         assert trio.current_time() - began < 5
         seen = [(await stream.pushed()).new for _ in range(8)]
         assert seen == many.posts[22:], "the newest, which show that there is a gap"
+
+    run(lambda: lying(say, talk))
+
+
+def test_a_relay_that_pushes_without_end_and_owes_an_answer_is_given_up() -> None:
+    said = [0]
+
+    async def say(relay: PipeStream) -> None:
+        await relay.write(pack(DONE))
+        with suppress(LinkLost):
+            while said[0] < 9 * feeds_client.MAX_MEANWHILE:
+                await relay.write(pack(HEAD) * 64)
+                said[0] += 64
+
+    async def talk(stream: FeedStream) -> None:
+        await stream.get(FEED, 0, 2, watch=True)
+        with pytest.raises(LinkLost):
+            await stream.get(FEED, 0, 2)
+        assert said[0] < 9 * feeds_client.MAX_MEANWHILE
 
     run(lambda: lying(say, talk))
 

@@ -14,6 +14,7 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.logs import LogRole
 from p2pchat.core.mailbox import DONE, NOT_ALLOWED, QUEUE_FULL
 from p2pchat.errors import DiskFull
+from p2pchat.net.mailbox import deposit
 from p2pchat.net.mailbox import logs as log_client
 from p2pchat.relay.log_store import log_quota
 from tests.net.mailbox.test_pool import Person
@@ -343,6 +344,29 @@ def test_a_stamp_is_made_where_the_first_blob_needs_one(tmp_path: Path) -> None:
             await append(AT_RELAY, GROUP, 24, ITEMS[:64])
             await append(AT_RELAY, GROUP, 24, ITEMS[64:80])
             assert await append(AT_RELAY, group_log("new"), 24, ITEMS[80:84]) == [DONE] * 4
+
+    run(main)
+
+
+def test_a_relay_that_always_wants_a_stamp_cannot_have_us_work_for_it_all_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    stamps: list[int] = []
+
+    async def script(liar: Liar) -> None:
+        await liar.greet(log_bytes=1 << 20, log_hours=24)
+        while True:
+            put = mailbox.decode_put(await liar.hear(mailbox.PUT))
+            stamps.append(put.stamp)
+            await liar.say((mailbox.RESULTS, mailbox.encode_results([(put.number, mailbox.STAMP_NEEDED)])))
+
+    async def main() -> None:
+        monkeypatch.setattr(deposit, "DAILY_STAMP_WORK", 3 << HELLO.stamp_bits)
+        async with lied_to(script) as scene:
+            for _ in range(9):
+                assert await scene.boxes.logs.append(AT_RELAY, GROUP, 24, ITEMS[:1]) == [mailbox.STAMP_NEEDED]
+            assert sum(map(bool, stamps)) == 3
+            await trio.sleep(24 * 3600)
+            await scene.boxes.logs.append(AT_RELAY, GROUP, 24, ITEMS[:1])
+            assert sum(map(bool, stamps)) == 4
 
     run(main)
 

@@ -26,7 +26,7 @@ def opened(path: Path) -> tuple[Database, int]:
     groups.add(
         db, GroupRow(CHAT, GroupId(bytes(32)), ALICE, bytes(32), bytes(32), None, "me", 0, b"\x90", b"", None, 0)
     )
-    epoch = epochs.add(db, CHAT, EpochId(bytes(32)), None, derive(bytes(32)), {}, 0)
+    epoch = epochs.add(db, CHAT, EpochId(bytes(32)), None, derive(bytes(32)), [], (), 0)
     assert epoch is not None
     return db, epoch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pchat.core.groups.chains import branch_keys
 from p2pchat.core.groups.epochs import derive
 from p2pchat.core.groups.log_relays import LogRelay
 from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId, MessageId, PeerKey
@@ -21,7 +22,7 @@ def group(db: Database) -> int:
     chats.add(db, ChatRow(CHAT, ChatKind.GROUP, 1, name="town"))
     keys = bytes(32)
     groups.add(db, GroupRow(CHAT, GroupId(keys), ME, keys, keys, None, "me", 0, b"\x90", b"", None, 1))
-    pk = epochs.add(db, CHAT, EpochId(bytes(32)), None, derive(bytes(32)), {ME: keys, OTHER: keys}, 1)
+    pk = epochs.add(db, CHAT, EpochId(bytes(32)), None, derive(bytes(32)), branch_keys(keys), [ME, OTHER], 1)
     assert pk is not None
     return pk
 

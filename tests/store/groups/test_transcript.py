@@ -22,7 +22,7 @@ def founded(db: Database, chat: ChatId, *ids: bytes) -> list[int]:
     chats.add(db, ChatRow(chat, ChatKind.GROUP, 0, name="town"))
     group = GroupId(chat * 4)
     groups.add(db, GroupRow(chat, group, ALICE, bytes(32), bytes(32), None, "me", 0, b"\x90", b"", None, 0))
-    pks = [epochs.add(db, chat, EpochId(id * 32), None, derive(id * 32), {}, 0) for id in ids]
+    pks = [epochs.add(db, chat, EpochId(id * 32), None, derive(id * 32), [], (), 0) for id in ids]
     return [pk for pk in pks if pk is not None]
 
 
