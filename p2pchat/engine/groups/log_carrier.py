@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import trio
 
-from p2pchat.core.groups import items as group_items
+from p2pchat.core.groups.items import item_id
 from p2pchat.core.groups.log_relays import LOGS, open_admin_seed
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId, DeviceId, EpochId, ItemId, PeerKey, QueueId, RelayName
@@ -310,7 +310,7 @@ class LogCarrier:
         if pk is None:
             return
         if items and self._recent and len(items) <= MAX_COMPARED:
-            items = [one for one in items if group_items.item_id(one[1]) not in self._recent]
+            items = [one for one in items if item_id(one[1]) not in self._recent]
             if not items:
                 self._pass_over(pk, upto)
         try:
