@@ -15,7 +15,7 @@ from typing import Any
 
 from p2pchat.api import file_words
 from p2pchat.api.remarks import remarks
-from p2pchat.lib.moments import local_time
+from p2pchat.lib.moments import local_time, localized
 from p2pchat.sanitize import clean, clean_line, escape_json
 
 TEXT, JSON, HTML = FORMATS = ("text", "json", "html")
@@ -112,7 +112,7 @@ class Transcript:
             clean(file_words.text(message, state=False)),
         )
         if message["kind"] == "group":  # a line about what was done, in which nobody speaks
-            line = clean_line(text)
+            line = clean_line(localized(text))
             is_day = f"<h2>{day}</h2>\n" if self._form == HTML else f"\n{day}\n\n"
             shown = f"<p><small>{clock} {escape(line)}</small></p>\n" if self._form == HTML else f"{clock}  ({line})\n"
             return (is_day if is_new else "") + shown

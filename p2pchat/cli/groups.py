@@ -18,6 +18,7 @@ from p2pchat.cli.options import Arg, Verb, count, duration, opt, timed, with_act
 from p2pchat.cli.output import Cell, cell, short_date
 from p2pchat.lib.english import counted, with_article
 from p2pchat.lib.lookalikes import labels
+from p2pchat.lib.moments import localized
 from p2pchat.lib.times import HOUR_SECONDS, format_duration
 from p2pchat.sanitize import clean_line
 
@@ -64,7 +65,7 @@ def show(context: Context, args: Namespace) -> int:
         *([("being added", ", ".join(group["adding"]))] if group.get("adding") else []),
         ("you are", group["role"] or "not a member any more"),
         *([("muted until", short_date(group["muted_until"]))] if group.get("muted_until") else []),
-        ("keys", group["epoch"] or "-"),
+        ("keys", localized(group["epoch"]) or "-"),
         *_rules(group["settings"]),
         ("receipts", "yes" if group.get("receipts") else "no"),
         ("name", group["name"]),
@@ -74,7 +75,7 @@ def show(context: Context, args: Namespace) -> int:
         rows.append(("description", description))
     context.out.table([[cell(name, "dim"), cell(value)] for name, value in rows])
     if group["problem"]:
-        context.out.note(clean_line(group["problem"]))
+        context.out.note(clean_line(localized(group["problem"])))
     return 0
 
 
@@ -172,7 +173,7 @@ def recover(context: Context, args: Namespace) -> int:
     """Ask that a member becomes the owner in place of one who is lost."""
 
     def words(group: dict[str, Any]) -> str:
-        return f"You ask that {args.m} becomes the owner. {clean_line(group['problem'])}".rstrip()
+        return f"You ask that {args.m} becomes the owner. {clean_line(localized(group['problem']))}".rstrip()
 
     return answers.say(context, words, "recover_group", chat=args.chat, member=args.m)
 
@@ -336,7 +337,7 @@ def log(context: Context, args: Namespace) -> int:
     """Show what was done in a group, and by whom."""
 
     def row(event: dict[str, Any]) -> list[Cell]:
-        return [cell(short_date(event.get("at")) or "-", "dim"), cell(event["text"])]
+        return [cell(short_date(event.get("at")) or "-", "dim"), cell(localized(event["text"]))]
 
     answers.show(context, row, "Nothing yet.", "group_log", chat=args.chat, limit=args.limit, before=args.before)
     return 0

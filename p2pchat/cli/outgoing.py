@@ -7,6 +7,7 @@ import stat
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from p2pchat.api.client import Client
 from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import duration, opt
 from p2pchat.cli.progress import ProgressLine
+from p2pchat.lib.mentions import MODERATING, ONLY_MODERATORS, calls_all
 
 MAX_TEXT = 48_000
 """The most bytes of UTF-8 in one message."""
@@ -40,7 +42,16 @@ def send_text(context: Context, args: Namespace, method: str, **target: str) -> 
             if exc.result:  # saved, if no more: scripts go on with its id
                 print_sent(context, exc.result)
             raise
+        if "chat" in target and calls_all(text) and not context.out.json:
+            _note_calls_nobody(context, client, target["chat"])
     return 0
+
+
+def _note_calls_nobody(context: Context, client: Client, chat: str) -> None:
+    """Say that a text for all of a group calls nobody, if the user may not do that."""
+    with suppress(errors.P2PChatError):  # it is no group
+        if client.call("group", chat=chat)["role"] not in MODERATING:
+            context.out.note(ONLY_MODERATORS)
 
 
 def send_files(

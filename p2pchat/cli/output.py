@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from p2pchat.api import file_words
 from p2pchat.api.remarks import remarks
-from p2pchat.lib.moments import local_time
+from p2pchat.lib.moments import local_time, localized
 from p2pchat.sanitize import clean, clean_line, escape_json
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Output:
 
             line = escape_json(json.dumps({"error": error_object(error)}))
         else:
-            line = paint("p2pchat: ", "red", self.colour_err) + clean_line(error.line())
+            line = paint("p2pchat: ", "red", self.colour_err) + clean_line(localized(error.line()))
         with contextlib.suppress(OSError):
             self.stderr.write(line + "\n")
             self.stderr.flush()
@@ -175,7 +175,7 @@ def _message(out: Output, message: dict[str, Any], when: datetime | None, marks:
         paint(sender + " " * (senders - width(sender)), "" if mine else "bold", out.colour_out),
     ]
     if message["kind"] == NOTICE:  # nobody wrote it: no name is there, and every member has one
-        said = paint(clean_line(str(message["text"])), "dim", out.colour_out)
+        said = paint(clean_line(localized(str(message["text"]))), "dim", out.colour_out)
         out.stdout.write("  ".join([head[0], " " * marks, " " * senders, said]) + "\n")
         return
     # A text of several lines stays in its column: none of them can pass for a line of ours.

@@ -13,6 +13,11 @@ from typing import NamedTuple
 ALL = "all"
 """The name that means all members, from a moderator."""
 
+MODERATING = ("owner", "admin", "moderator")
+"""The roles from which it means that."""
+ONLY_MODERATORS = "@all calls nobody here: only the owner, admins and moderators can call everybody."
+"""What anybody else is told who writes it."""
+
 MAX_SIGNS = 64
 """Signs in a text behind which names are looked for; nobody mentions more people in one message."""
 
@@ -52,6 +57,11 @@ def mentions(text: str, names: Iterable[str]) -> list[Mention]:
 def is_mentioned(text: str, name: str, id: str) -> bool:
     """Return whether a text mentions the member of this name and id (lower-case hexadecimal)."""
     return any(id.startswith(each.digits) for each in mentions(text, [name]))
+
+
+def calls_all(text: str) -> bool:
+    """Return whether a text would call all members."""
+    return ALL in text.casefold() and bool(mentions(text, [ALL]))
 
 
 def _begun(text: str, at: int, names: Sequence[str]) -> str | None:

@@ -336,6 +336,7 @@ class ChatApp(BaseApp):
             self.say(f"There is nobody to write to yet: {self.keymap.shown('invite') or '/invite'} invites a friend.")
         else:
             self.begin(self.talk.send(intent.chat, meant.text))
+            self._actions.groups.written(intent.chat, meant.text)
 
     @on(intents.DraftChanged)
     def _draft_changed(self, intent: intents.DraftChanged) -> None:

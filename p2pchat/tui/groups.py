@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from p2pchat.lib.mentions import MODERATING
+from p2pchat.lib.moments import localized
 from p2pchat.sanitize import clean_line
 from p2pchat.tui.model import time_of
 
@@ -16,7 +18,6 @@ OWNER, ADMIN, MODERATOR, MEMBER, OBSERVER = "owner", "admin", "moderator", "memb
 ROLES = (OWNER, ADMIN, MODERATOR, MEMBER, OBSERVER)
 """From the one who may do everything to those who only read and react."""
 
-_MODERATING = (OWNER, ADMIN, MODERATOR)
 _ADMINISTERING = (OWNER, ADMIN)
 
 VISIBLE = "Every member sees every other member."
@@ -48,7 +49,7 @@ class GroupInfo(NamedTuple):
     @property
     def moderates(self) -> bool:
         """Whether the user may act on others."""
-        return self.role in _MODERATING
+        return self.role in MODERATING
 
     @property
     def administers(self) -> bool:
@@ -120,8 +121,8 @@ def group_of(params: Mapping[str, Any]) -> GroupInfo:
         params.get("role") or "",
         int(params["members"]),
         params.get("settings") or {},
-        params.get("epoch") or "",
-        params.get("problem") or "",
+        localized(params.get("epoch") or ""),
+        localized(params.get("problem") or ""),
         bool(params.get("receipts")),
         tuple(params.get("adding") or ()),
         time_of(params["muted_until"]) if params.get("muted_until") else None,
@@ -145,7 +146,7 @@ def done_of(params: Mapping[str, Any]) -> Done:
     """An event of the log of a group."""
     at = time_of(params["at"]) if params.get("at") else None
     by, op = params.get("by") or "", params.get("op") or ""
-    return Done(params["id"], params["text"], by, op, params.get("known_by"), at)
+    return Done(params["id"], localized(params["text"]), by, op, params.get("known_by"), at)
 
 
 def joining_of(params: Mapping[str, Any]) -> Joining:
@@ -162,7 +163,7 @@ def joining_of(params: Mapping[str, Any]) -> Joining:
 
 def acts_on(mine: str, theirs: str) -> bool:
     """Return whether somebody of one role may act on a member of another: only on those below."""
-    return mine in _MODERATING and theirs in ROLES and ROLES.index(mine) < ROLES.index(theirs)
+    return mine in MODERATING and theirs in ROLES and ROLES.index(mine) < ROLES.index(theirs)
 
 
 def can_recover(group: GroupInfo, me: str = "") -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from p2pchat.lib.moments import localize
+from p2pchat.lib.moments import localize, localized
 
 ME = "me"
 
@@ -20,6 +20,8 @@ NOTES = "00" * 8
 
 
 DIRECT, GROUP, CHANNEL = "direct", "group", "channel"
+NOTICE = "group"
+"""The kind of a message that nobody wrote: a sentence of the node's about what was done in a group."""
 HISTORY = "history"
 """The route of what was written before we joined, or on an earlier page of a channel."""
 """Kinds of chats. The chat with oneself is told by its id."""
@@ -234,7 +236,7 @@ def message_of(params: Mapping[str, Any]) -> Message:
         params["id"],
         params["chat"],
         params["from"],
-        params["text"],
+        localized(params["text"]) if params["kind"] == NOTICE else params["text"],
         params["kind"],
         time_of(at),
         params["state"],

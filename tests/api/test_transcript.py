@@ -11,6 +11,7 @@ import pytest
 
 from p2pchat.api.transcript import FORMATS, HTML, JSON, TEXT, Transcript, file_name, form_of
 from tests.cli.node import FILE, MESSAGE
+from tests.support.zones import FAR_EAST, in_zone
 
 EVIL = "x\x1b[2J\u202e<script>alert(1)</script>\n10:00  me: I owe you"
 
@@ -93,6 +94,13 @@ def test_what_was_done_in_a_group_is_a_line_in_which_nobody_speaks() -> None:
     notice = {**MESSAGE, "kind": "group", "text": "anna removed bob: <b>\nno."}
     assert made(TEXT, notice)[0].endswith("03:04  (anna removed bob: <b> no.)\n")
     assert "<p><small>03:04 anna removed bob: &lt;b&gt; no.</small></p>" in made(HTML, notice)[0]
+
+
+def test_a_time_in_what_was_done_is_local() -> None:
+    notice = {**MESSAGE, "kind": "group", "text": "anna muted bob until 2026-12-21T14:05:00.000Z."}
+    with in_zone(FAR_EAST):
+        assert "anna muted bob until 22 December 2026, 04:05." in made(TEXT, notice)[0]
+        assert "anna muted bob until 22 December 2026, 04:05." in made(HTML, notice)[0]
 
 
 def test_a_file_is_its_kind_its_size_and_its_name() -> None:

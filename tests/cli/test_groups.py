@@ -10,6 +10,7 @@ import pytest
 from p2pchat import errors
 from tests.cli.conftest import Run
 from tests.cli.node import ID, MEMBERS, FakeNode
+from tests.support.zones import FAR_EAST, in_zone
 
 EVIL = "x\x1b[2J\x9b\x07\u202e\u2066\U000e0041\u2028\ny\tz"
 RISKY = "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202a-\u202e\u2066-\u2069\U000e0041]"
@@ -180,6 +181,30 @@ def test_data_alone_is_on_stdout(node: FakeNode, p2pchat: Run) -> None:
     assert "group hide" in reported.err
     added = p2pchat("group", "add", "friends", "bob").out
     assert added.startswith("Being added: bob. They are a member once their node has answered;")
+
+
+def test_a_member_who_writes_to_all_is_told_that_it_calls_nobody(node: FakeNode, p2pchat: Run) -> None:
+    known: Any = node.answers["group"]
+    for role, told in (("member", True), ("moderator", False)):
+        node.answers["group"] = {**known, "role": role}
+        assert ("@all calls nobody here" in p2pchat("send", "friends", "hey @all").err) is told
+    assert p2pchat("send", "friends", "hey @all", "--json").err == ""
+    node.answers["group"] = errors.NotAGroup()
+    assert p2pchat("send", "bob", "hey @all").err == ""
+
+
+def test_times_in_sentences_are_local(node: FakeNode, p2pchat: Run) -> None:
+    at, said = "2026-12-21T14:05:00.000Z", "22 December 2026, 04:05"
+    known: Any = node.answers["group"]
+    node.answers["group"] = {**known, "epoch": f"The keys are from {at}.", "problem": f"It happens on {at}."}
+    node.answers["recover_group"] = node.answers["group"]
+    node.answers["group_log"] = [{"id": ID, "at": at, "text": f"anna muted bob until {at}.", "by": "anna"}]
+    with in_zone(FAR_EAST):
+        shown = p2pchat("group", "show", "friends")
+        assert f"The keys are from {said}." in shown.out
+        assert f"It happens on {said}." in shown.err
+        assert f"It happens on {said}." in p2pchat("group", "recover", "friends", "bob").out
+        assert f"until {said}." in p2pchat("group", "log", "friends").out
 
 
 def test_a_name_in_a_command_to_copy_is_quoted(node: FakeNode, p2pchat: Run) -> None:

@@ -13,6 +13,7 @@ from p2pchat import errors
 from p2pchat.api.remarks import remarks
 from p2pchat.cli.output import Output, cell, messages, paint, qr, short_date, width
 from tests.cli.node import FILE, MESSAGE
+from tests.support.zones import FAR_EAST, in_zone
 
 
 class Stream(io.StringIO):
@@ -161,6 +162,17 @@ def test_what_was_done_in_a_group_has_no_name_before_it(monkeypatch: pytest.Monk
         f"03:04    {'':17}  anna removed bob: x y.",
         "03:04    anna removed bob.  x",
     ]
+
+
+def test_a_time_in_a_sentence_of_the_node_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "muted until 2026-12-21T14:05:00.000Z."
+    with in_zone(FAR_EAST):
+        made, out, err = output(monkeypatch, False)
+        messages(made, [{**MESSAGE, "kind": "group", "text": f"anna {said}"}, {**MESSAGE, "text": said}])
+        made.error(errors.NotNow(f"You are {said}"))
+    assert "anna muted until 22 December 2026, 04:05.\n" in out.getvalue()
+    assert out.getvalue().endswith(f"{said}\n"), "what somebody wrote stays as it is"
+    assert "You are muted until 22 December 2026, 04:05." in err.getvalue()
 
 
 @pytest.mark.parametrize("stamp", [None, "", "yesterday", 5, "9999-99-99T00:00:00Z"])

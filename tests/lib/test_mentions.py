@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pchat.lib.mentions import MAX_SIGNS, is_mentioned, mentions
+from p2pchat.lib.mentions import MAX_SIGNS, calls_all, is_mentioned, mentions
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,10 @@ def test_digits_say_which_of_two_is_meant() -> None:
 def test_only_so_many_signs_are_looked_behind() -> None:
     assert mentions("@a@a " * 20_000, [f"a{number}" for number in range(400)]) == []
     assert len(mentions("@a1 " * 1_000, ["a1"])) == MAX_SIGNS
+
+
+def test_a_text_calls_all_by_the_word_alone() -> None:
+    assert [text for text in ("@all", "hey @ALL!", "all", "@allan", "mail@all") if calls_all(text)] == [
+        "@all",
+        "hey @ALL!",
+    ]

@@ -236,7 +236,7 @@ def press(*keys: str) -> Act:
 
 _DONE = (
     "Anna Lindqvist made Sören a moderator.",
-    "Tomás muted Sören until 21 Dec 2026, 14:05 UTC.",
+    "Tomás muted Sören until 2026-12-21T14:05:00.000Z.",
     "Anna Lindqvist let members add people.",
     "Anna Lindqvist removed Viktor: he sold tickets here and would not stop; 11 of 12 members have seen it.",
     "You ended slow mode.",

@@ -11,6 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from p2pchat.api import methods
+from p2pchat.errors import NotNow
 from p2pchat.tui.actions.groups import prompt
 from p2pchat.tui.app import ChatApp
 from p2pchat.tui.commands import completions, offered, parse
@@ -24,17 +25,19 @@ from p2pchat.tui.groups import (
     ROLES,
     SETTINGS,
     acts_on,
+    done_of,
     group_of,
     member_of,
     roles_to_give,
     worded,
 )
 from p2pchat.tui.model import message_of
-from p2pchat.tui.screens import members
+from p2pchat.tui.screens import members, panel
 from p2pchat.tui.screens.members import MembersScreen
 from p2pchat.tui.text import width
 from p2pchat.tui.widgets.member_list import row_of
 from p2pchat.tui.wording import said
+from tests.support.zones import FAR_EAST, in_zone
 from tests.tui.app_helpers import notices, sent
 from tests.tui.conftest import opened, run, until
 from tests.tui.fake_groups import METHODS, member, offer_groups
@@ -46,6 +49,21 @@ ANNA, BOB, EVE = member(1, "anna", ADMIN, contact="Anna", verified=True), member
 
 
 # --- without an app
+
+
+def test_times_in_sentences_of_the_node_are_local() -> None:
+    at, said = "2026-12-21T14:05:00.000Z", "22 December 2026, 04:05"
+    row = {**member(1, "bob"), "chat": "2b", "members": 1, "epoch": f"The keys are from {at}.", "problem": f"On {at}."}
+    times = {"sent_at": at, "received_at": at, "edited_at": None, "state": "received", "route": None, "late": False}
+    line = {"id": "1a", "chat": "2b", "from": "bob", "text": f"bob muted eve until {at}.", **times}
+    with in_zone(FAR_EAST):
+        group = group_of(row)
+        assert (group.epoch, group.problem) == (f"The keys are from {said}.", f"On {said}.")
+        done = {"id": "1a", "text": f"bob muted eve until {at}; 2 of 3 members have seen it."}
+        assert done_of(done).text == f"bob muted eve until {said}; 2 of 3 members have seen it."
+        assert message_of({**line, "kind": "group"}).text == f"bob muted eve until {said}."
+        assert message_of({**line, "kind": "text"}).text == f"bob muted eve until {at}.", "somebody wrote that"
+        assert said in panel.said(NotNow(f"You are muted until {at}"))
 
 
 def test_a_role_acts_on_those_below_it() -> None:
@@ -208,6 +226,20 @@ def test_names_of_members_are_completed_behind_a_sign(tmp_path: Path, monkeypatc
             assert len(node.named("group_members")) == calls + 1, "nobody is called so"
             app.main.composer.put("@al")
             await until(pilot, lambda: "everybody in this group" in take(app).shown)
+
+    run(main())
+
+
+@pytest.mark.parametrize("role", [MEMBER, MODERATOR])
+def test_a_member_who_writes_to_all_is_told_that_it_calls_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, role) as (node, chat, app, pilot):
+            await enter(app, pilot, "@allan, hello")
+            await enter(app, pilot, "@all, hello")
+            await until(pilot, lambda: sent(node) == [(chat, "@allan, hello"), (chat, "@all, hello")])
+            assert notices(app).count("@all calls nobody here") == (role == MEMBER)
 
     run(main())
 

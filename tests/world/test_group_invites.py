@@ -9,10 +9,10 @@ import trio
 
 from p2pchat.core.contents import Text
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import links
+from p2pchat.engine.groups import joining, links
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import InviteExpired, NoSuchContact, NotNow, NotReached, UsageError
-from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.lib.times import DAY_SECONDS, HOUR_MS, HOUR_SECONDS
 from p2pchat.store import contacts as store_contacts
 from tests.support.group_worlds import found, has_members, members, reads
 from tests.support.mailboxes import MailRelay
@@ -83,6 +83,29 @@ def test_somebody_decides_about_those_who_ask(tmp_path: Path) -> None:
         assert await eve.call("chats") == []
         with pytest.raises(NotNow):
             await carol.call("group_invite", chat="hikers")
+
+    run_world(tmp_path, main)
+
+
+def test_who_asks_is_let_in_days_later_and_for_a_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol, eve = await world.start("carol"), await world.start("eve")
+        invite = await alice.call("group_invite", chat="hikers", ask=True)
+        for node in (carol, eve):
+            await join(node, invite["text"])
+        await asking(alice, 2)
+        await trio.sleep(50 * HOUR_SECONDS)
+        await alice.call("answer_request", chat="hikers", id="carol")
+        await has_members(carol, "hikers", 3)
+        monkeypatch.setattr(links, "DECIDE_MS", 48 * HOUR_MS)
+        await until(lambda: has_requests(alice, 0), DAY_SECONDS)
+        monkeypatch.setattr(joining, "WAIT_MS", 48 * HOUR_MS)
+
+        async def is_forgotten() -> bool:
+            return await eve.engine.committer.read(store_contacts.for_groups) == []
+
+        await until(is_forgotten, DAY_SECONDS)
 
     run_world(tmp_path, main)
 

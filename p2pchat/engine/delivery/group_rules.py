@@ -78,7 +78,7 @@ def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
     if role == Role.OBSERVER:
         raise NotNow(f"You can only read and react in {contact.name}")
     if me.muted_until > tx.now:
-        until = views.moment(me.muted_until)
+        until = views.timestamp(me.muted_until)
         raise NotNow(f"You are muted in {contact.name} until {until}: until then you can only read and react")
     if LOCKED.read(settings):
         raise NotNow(f"{contact.name} is locked: only moderators write there now")

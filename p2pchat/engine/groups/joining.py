@@ -59,6 +59,8 @@ MAX_OFFERS_A_DAY = 32
 """Groups of one contact that we become a member of in a day, without a question."""
 MAX_REFUSALS_A_DAY = 8
 """Groups of one contact of which the user is told in a day that they cannot join."""
+WAIT_MS = 60 * DAY_MS
+"""How long we wait to be let into a group, from when its admin was sent our keys, which can take a month to come."""
 MAX_ANNOUNCED = 256
 """Members of a group up to which a new one looks for contacts there."""
 

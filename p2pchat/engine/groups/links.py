@@ -30,6 +30,7 @@ from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.groups import groups as store_groups
+from p2pchat.store.groups import joins as store_joins
 from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
@@ -42,6 +43,8 @@ MAX_ANSWER_BYTES = 4096
 MAX_USES = 5_000
 ANSWER_MS = 7 * DAY_MS
 """How long whoever uses an invite has to answer our offer: those who do not would keep others out."""
+DECIDE_MS = 30 * DAY_MS
+"""How long somebody can be let in who asked."""
 KEEP_MS = DAY_MS
 """How long somebody is kept who was known for joining alone, once there is nothing to do for it any more."""
 
@@ -147,12 +150,14 @@ def _answer(request: JoinRequestRow) -> GroupJoin:
 def tidy(tx: Transaction) -> None:
     """Forget those who were known for joining alone, a day after there is nothing to do for it any more. In a small
     group they stay as long as they and we are members, and a day longer: items travel between us, also one that says
-    that our removal does not count.
+    that our removal does not count. Those whom we ask to let us in stay until they have decided.
     """
-    store_links.forget_unanswered(tx.db, tx.passed - ANSWER_MS)
+    store_links.forget_old(tx.db, tx.passed - ANSWER_MS, tx.passed - DECIDE_MS)
     for id in store_contacts.for_groups(tx.db):
         contact = tx.contact(id)
         if contact is None or contact.state != ContactState.CONTACT or contact.created_at > tx.passed - KEEP_MS:
+            continue
+        if store_joins.waits(tx.db, id, tx.passed - joining.WAIT_MS):
             continue
         if store_links.asks(tx.db, id) or store_outbox.has_waiting(tx.db, first_device(id)):
             continue

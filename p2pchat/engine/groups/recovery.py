@@ -54,7 +54,7 @@ def sentence(db: Database, chat: ChatId, state: GroupState, me: MemberId, case: 
         then = f"{missing} more of those whom the owner named {'has' if missing == 1 else 'have'} to ask"
         then += ", and nothing happens if you do anything" if owner else ""
     else:
-        then = f"it happens on {views.day(at)} unless {'you do' if owner else 'the owner does'} anything"
+        then = f"it happens on {views.timestamp(at)} unless {'you do' if owner else 'the owner does'} anything"
     here = " `p2pchat group keep CHAT` says that you are here." if owner else ""
     return f"{who} {ask} that {whom} the owner; {then}.{here}"
 

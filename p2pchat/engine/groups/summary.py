@@ -95,7 +95,7 @@ def _age(db: Database, row: GroupRow, now: int) -> str:
         return f"The keys are {age // MINUTE_MS} minutes old."
     if age < 2 * DAY_MS:
         return f"The keys are {age // HOUR_MS} hours old."
-    return f"The keys are from {views.day(epoch.adopted_at)}."
+    return f"The keys are from {views.timestamp(epoch.adopted_at)}."
 
 
 def _problem(db: Database, row: GroupRow, state: GroupState | None) -> str:

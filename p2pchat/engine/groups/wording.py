@@ -134,7 +134,7 @@ def _predicate(action: Any, called: Any) -> str:
             return "named another group that takes the place of this one"
         case MuteMember():
             who = called(action.member)
-            return f"muted {who} until {views.moment(action.until)}" if action.until else f"unmuted {who}"
+            return f"muted {who} until {views.timestamp(action.until)}" if action.until else f"unmuted {who}"
         case RecoverOwner():
             return f"asked to make {called(action.member)} the owner"
         case ConfirmRecovery():

@@ -65,12 +65,6 @@ def day(ms: int) -> str:
     return f"{at.day} {at:%b}"
 
 
-def moment(ms: int) -> str:
-    """Return a time in UTC to show to people: `21 Dec 2026, 14:05 UTC`."""
-    at = datetime.fromtimestamp(min(ms, _LATEST) // 1000, UTC)
-    return f"{at.day} {at:%b %Y, %H:%M} UTC"
-
-
 def message(row: MessageRow, names: Names, remarks: Remarks = NOTHING, ahead: int = 0) -> Json:
     """Return the message object.
 

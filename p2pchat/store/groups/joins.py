@@ -91,6 +91,11 @@ def get(db: Database, group: GroupId, contact: ContactId) -> JoinRow | None:
     return None if row is None else JoinRow(*row)
 
 
+def waits(db: Database, contact: ContactId, since: int) -> bool:
+    """Return whether a contact was sent our keys for a group after that time (ms), and has not let us join it yet."""
+    return db.query_one("SELECT 1 FROM group_joins WHERE contact = ? AND at >= ?", (contact, since)) is not None
+
+
 def ended(db: Database, group: GroupId, contact: ContactId | None = None) -> None:
     """Forget the keys that we made for a group: it is here, or `contact` does not let us join it."""
     sql = "DELETE FROM group_joins WHERE group_id = ?1 AND (?2 IS NULL OR contact = ?2)"

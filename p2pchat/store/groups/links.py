@@ -104,9 +104,11 @@ def answered(db: Database, chat: ChatId, contact: ContactId) -> None:
     db.execute("DELETE FROM group_requests WHERE chat = ? AND contact = ?", (chat, contact))
 
 
-def forget_unanswered(db: Database, before: int) -> None:
-    """Forget those who used an invite before that time (ms) and have not sent their keys."""
-    db.execute("DELETE FROM group_requests WHERE answer IS NULL AND at < ?", (before,))
+def forget_old(db: Database, unanswered: int, undecided: int) -> None:
+    """Forget those who used an invite before these times (ms): of those who have not sent their keys, and of those
+    about whom nobody has decided.
+    """
+    db.execute("DELETE FROM group_requests WHERE at < iif(answer IS NULL, ?, ?)", (unanswered, undecided))
 
 
 def asks(db: Database, contact: ContactId) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from p2pchat.errors import P2PChatError
 from p2pchat.lib.english import counted, with_article
+from p2pchat.lib.mentions import ONLY_MODERATORS, calls_all
 from p2pchat.lib.times import seconds_or_off
 from p2pchat.tui import group_verbs
 from p2pchat.tui.base import contact_named
@@ -372,6 +373,12 @@ class GroupActions:
         if await self._app.ask(ConfirmScreen(f"Leave {chat.label}?", "Leave", "Stay", more)):
             await self._app.node.call("leave_group", chat=chat.id)
             await self._app.reader.reread()
+
+    def written(self, chat: str, text: str) -> None:
+        """Say that a text calls nobody, where it is to call everybody and the user may not do that."""
+        group = self.shown
+        if group is not None and group.chat == chat and not group.moderates and calls_all(text):
+            self._app.say(ONLY_MODERATORS)
 
     # --- inside
 

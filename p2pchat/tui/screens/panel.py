@@ -26,6 +26,7 @@ from textual.widgets import Input, Static
 from textual.worker import Worker
 
 from p2pchat.errors import P2PChatError, sentence
+from p2pchat.lib.moments import localized
 from p2pchat.sanitize import clean_line
 from p2pchat.tui.droppable import Droppable
 from p2pchat.tui.keys import shown
@@ -113,7 +114,7 @@ def said(error: P2PChatError) -> str:
     output of another process.
     """
     advice = "" if "`" in error.advice else error.advice
-    text = re.sub(r"\s*`[^`]*`", "", error.message)
+    text = localized(re.sub(r"\s*`[^`]*`", "", error.message))
     return cut(displayable_line(f"{sentence(text)} {advice}".rstrip()), _MAX_SAID)
 
 
