@@ -161,7 +161,7 @@ def _apply(
     """
     tx, item = batch.tx, opened.item
     if isinstance(item, PartItem):
-        whole = store_items.keep_part(tx.db, row.chat, item.part, tx.now)
+        whole = batch.parts.keep(item.part)
         if whole is None:
             return ItemOutcome.TAKEN
         outcome = _apply(batch, row, epoch, OpenedItem(items.open_whole(whole)), route)

@@ -47,10 +47,14 @@ MAX_APPENDED = 64
 """Blobs of one append."""
 MAX_AHEAD_BYTES = 512 << 10
 """Bytes that wait to be passed on, above which nothing more is asked for."""
-GATHER_SECONDS = 0.05
+PAGE_SECONDS = 0.05
 """Seconds for which a page of a log waits for the next one."""
 MAX_WAITING_BYTES = 2 << 20
 """Bytes that wait to be passed on, above which nothing is read from the stream."""
+LARGE_BYTES = 16 << 10
+"""The size of a blob that is most often a part of something longer,"""
+GATHER_SECONDS = 0.02
+"""and for how long the others are waited for then."""
 
 
 class NoLogs:
@@ -358,10 +362,14 @@ class _LogClient:
             while not self._arrived:
                 self._passed_on.clear()
                 await self._passed_on.wait()
-            with trio.move_on_after(GATHER_SECONDS):
-                while self._arrived[-1].more and self._arrived_bytes <= MAX_PAGE_BYTES:
-                    self._passed_on.clear()
-                    await self._passed_on.wait()
+            newest = self._arrived[-1]
+            if newest.more:
+                with trio.move_on_after(PAGE_SECONDS):
+                    while self._arrived[-1].more and self._arrived_bytes <= MAX_PAGE_BYTES:
+                        self._passed_on.clear()
+                        await self._passed_on.wait()
+            elif newest.items and len(newest.items[-1][1]) >= LARGE_BYTES:
+                await trio.sleep(GATHER_SECONDS)
             arrivals = self._arrived.popleft()
             watched, items, more = arrivals.watched, list(arrivals.items), arrivals.more
             while self._arrived and self._arrived[0].watched is watched:
