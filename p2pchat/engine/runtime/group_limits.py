@@ -1,4 +1,5 @@
-"""How much a member of a group may have us do for nothing: refuse events, replace keys, derive keys of messages.
+"""How much a member of a group may have us do for nothing: refuse events, replace keys, derive keys of messages, go to
+relays.
 
 What members write is on their account in `storage_limits`, and what counts of the membership log has the log's own
 bounds. The rest would be without end: an event that its author has no right to is verified and judged each time, new
@@ -28,6 +29,8 @@ ERRORS = _Allowance(64, DAY_MS)
 """Events of one author that are refused after they were verified. An honest node makes none."""
 UPDATES = _Allowance(8, DAY_MS)
 """Times that a member replaces keys or name. An honest node does so about once a month."""
+RELAYS = _Allowance(30, DAY_MS)
+"""Relays that a group has us go to where we did not go before: its three change ten times. Few change in a year."""
 FREE_KEYS = 64
 """Keys that may be derived for any message: about as much work as to open it."""
 KEYS = _Allowance(20_000, 20 * MINUTE_MS)
@@ -57,6 +60,13 @@ class GroupLimits:
     def updated(self, chat: ChatId, author: MemberId, now: int) -> None:
         """Book that a member has done so."""
         self._spend(UPDATES, ("updates", chat, author), 1, now)
+
+    def may_move(self, chat: ChatId, now: int) -> bool:
+        """Return whether we may go to one more relay for a group, and book it."""
+        if self._room(RELAYS, ("relays", chat), now) < 1:
+            return False
+        self._spend(RELAYS, ("relays", chat), 1, now)
+        return True
 
     def may_skip(self, chat: ChatId, author: MemberId, count: int, now: int) -> bool:
         """Return whether `count` keys may be derived for a message that is said to be of this member, and book them."""
