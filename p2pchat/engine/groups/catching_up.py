@@ -67,7 +67,8 @@ def lost(tx: Transaction, contact: Contact, payload: GroupLost) -> None:
     row = store_groups.of_group(tx.db, payload.group)
     if row is not None:
         for member in store_members.of_contact_in(tx.db, row.chat, contact.id):
-            tx.memory.lost_members[row.chat, member] = tx.now
+            if tx.memory.group_limits.may_lose(row.chat, member, tx.now):
+                tx.memory.lost_members[row.chat, member] = tx.now
         _answer(tx, row.chat)
 
 
