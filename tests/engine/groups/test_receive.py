@@ -544,7 +544,9 @@ def test_a_mute_that_never_ends_is_kept_and_the_group_goes_on(tmp_path: Path) ->
         mute = signed_by(bob, events.MuteMember(in_group(carol)[0].member, 2**64 - 1), 0)
         for node in (alice, carol):
             await deliver(node, sealed_by(bob, EventItem(mute.raw)))
-        assert "muted carol until 31 Dec 9999" in (await alice.call("log", chat=CHAT))[-1]["text"]
+        told = (await alice.call("log", chat=CHAT))[-1]["text"]
+        assert "muted carol until" in told
+        assert "9999" in told
         with pytest.raises(NotNow, match="muted"):
             await carol.call("send", chat=CHAT, text="hello?")
         await alice.call("set_group", chat=CHAT, key="topic", value="up")
