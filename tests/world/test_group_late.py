@@ -59,7 +59,7 @@ def test_what_goes_into_a_log_is_kept_until_it_is_read_there(tmp_path: Path) -> 
     async def main(world: World) -> None:
         nodes, (tower,) = await found(world, 1)
         alice, bob = nodes[:2]
-        await nothing_is_kept(alice)
+        await nothing_is_kept(alice, bob)
         tower.stop()
         await bob.call("send", chat="town", text="hello")
         await alice.call("set_group", chat="town", key="topic", value="hills")

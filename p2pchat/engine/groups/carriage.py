@@ -44,7 +44,8 @@ def send(
     for part in sealed:
         id = items.item_id(part)
         pk = store_items.see(tx.db, row.chat, id, part if places else None, tx.now)
-        tx.group_items_seen.append(id)
+        if not places:  # else it matters that it is read there: see `sending`
+            tx.group_items_seen.append(id)
         if pk is not None:
             logs.queue(tx, row, places, pk, message if part is sealed[-1] else None)
         followed = message if part is sealed[-1] else None

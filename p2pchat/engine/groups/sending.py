@@ -62,6 +62,7 @@ def was_read(tx: Transaction, row: GroupRow, item: ItemId) -> None:
     """Note that an item was read in a log of its epoch. What is ours need not be kept any more then: all members read
     it there, or will, unless some have gone on to another epoch before.
     """
+    tx.group_items_seen.append(item)
     kept = store_items.kept_sent(tx.db, row.chat, item)
     epoch = None if kept is None else history.sending_epoch(tx, row)
     if kept is not None and epoch is not None and epoch.pk == kept.epoch:
