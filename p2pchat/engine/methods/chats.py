@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import inf
 
+from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId, direct_contact
 from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.delivery import read_receipts
@@ -22,6 +23,7 @@ from p2pchat.store import timers as store_timers
 from p2pchat.store.chats import ChatRow, ListedChat
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
+from p2pchat.store.groups import links as store_links
 from p2pchat.store.remarks import NOTHING, Remarks
 from p2pchat.store.timers import ChatTimer
 
@@ -40,7 +42,12 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
     def query(
         db: Database,
     ) -> tuple[
-        list[tuple[Contact, ListedChat]], dict[ChatId, Names], dict[int, Remarks], dict[ChatId, ChatTimer], _Counts
+        list[tuple[Contact, ListedChat]],
+        dict[ChatId, Names],
+        dict[int, Remarks],
+        dict[ChatId, ChatTimer],
+        _Counts,
+        _Counts,
     ]:
         listed = _in_order(_listed(db)) if limit is None else _first(db, limit)
         last = [row.last for _, row in listed if row.last is not None]
@@ -51,9 +58,10 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             if row.last is not None
         }
         unread = [partner.chat for partner, row in listed if partner.group is not None and row.unread.count]
-        return listed, names, notes, store_timers.all(db), {chat: naming.mentioned(db, chat) for chat in unread}
+        mentions, asking = {chat: naming.mentioned(db, chat) for chat in unread}, store_links.counts(db, Role.ADMIN)
+        return listed, names, notes, store_timers.all(db), mentions, asking
 
-    listed, names, notes, timers, mentions = await engine.committer.read(query)
+    listed, names, notes, timers, mentions, requests = await engine.committer.read(query)
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
@@ -61,6 +69,7 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             "kind": row.chat.kind,
             **read_receipts.shown(row.unread),
             "mentions": mentions.get(row.chat.id, 0),
+            "requests": requests.get(row.chat.id, 0),
             "last": None
             if (last := row.last) is None
             else views.message(last, names[contact.chat], notes.get(last.pk, NOTHING), ahead),
