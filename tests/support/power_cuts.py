@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -206,18 +206,26 @@ def lose(sealed: Path, slots: Iterable[int]) -> None:
 
 
 @asynccontextmanager
+async def people(
+    world: World, names: Sequence[str], victim: str, cut_at: int | None, *, hours: int = 6
+) -> AsyncIterator[list[Person]]:
+    """Let these people live until the end of the block, for `hours` at most; the victim's power is cut at `cut_at`."""
+    living = [Person(world, name, cut_at if name == victim else None) for name in names]
+    async with trio.open_nursery() as nursery:
+        for person in living:
+            nursery.start_soon(person.live)
+        with trio.fail_after(hours * 3600):
+            yield living
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
 async def two_people(
     world: World, victim: str, cut_at: int | None, *, hours: int = 6
 ) -> AsyncIterator[tuple[Person, Person]]:
-    """Let alice and bob live until the end of the block, for `hours` at most; the victim's power is cut at `cut_at`."""
-    alice = Person(world, "alice", cut_at if victim == "alice" else None)
-    bob = Person(world, "bob", cut_at if victim == "bob" else None)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(alice.live)
-        nursery.start_soon(bob.live)
-        with trio.fail_after(hours * 3600):
-            yield alice, bob
-        nursery.cancel_scope.cancel()
+    """The same with alice and bob."""
+    async with people(world, ("alice", "bob"), victim, cut_at, hours=hours) as (alice, bob):
+        yield alice, bob
 
 
 async def new_invite(person: Person) -> str:

@@ -120,11 +120,13 @@ async def _play(world: World, alice: Person, bob: Person, carol: Person, dan: Pe
         await node.engine.committer.submit(_lose_keys)
 
     await carol.do(lose, _has_lost)
+    await carol.say(CHAT, "waits for keys")
     await alice.say(CHAT, "can you read this?")
     await bob.do(nothing, reads("can you read this?"))
     await trio.sleep(3 * HOUR)
     await alice.say(CHAT, "and this?")
     await carol.do(nothing, reads("and this?"))
+    await all_have([alice, bob], reads("waits for keys"))
 
     for person in (alice, bob, carol):
         await trio.sleep(60)
@@ -147,6 +149,7 @@ async def _play(world: World, alice: Person, bob: Person, carol: Person, dan: Pe
         texts = await person.ask(lambda node: said(node, CHAT))
         for name in others:
             assert texts.count(f"{name} after it all") == 1
+        assert texts.count("waits for keys") == 1
         for op, most in (("found", 1), ("add", 3), ("mute", 2)):
             assert 1 <= await person.ask(partial(times_done, op=op)) <= most, op
     assert [one["name"] for one in await alice.ask(lambda node: node.call("chats"))].count("walkers") == 1

@@ -13,10 +13,11 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.contents import GroupItem, Payload
 from p2pchat.core.groups import items as group_items
-from p2pchat.core.groups.log_relays import LOGS, LogRelay
-from p2pchat.core.ids import ContactId
+from p2pchat.core.groups.epochs import Leaf
+from p2pchat.core.groups.log_relays import LOGS, MAX_LOG_RELAYS, LogRelay, make_log_relays
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import changes, history, log_carrier, log_duties, logs, pairwise, receive
+from p2pchat.engine.groups import changes, history, log_carrier, log_duties, log_intake, logs, pairwise, receive
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import Busy, DiskFull
 from p2pchat.store.contacts import Contact
@@ -165,6 +166,37 @@ def test_a_relay_that_lies_changes_nothing(tmp_path: Path) -> None:
         for number in range(12):
             await bob.call("send", chat="town", text=f"number {number}")
         await reads(carol, "town", *(f"number {number}" for number in range(12)))
+
+    run_world(tmp_path, main)
+
+
+def test_a_relay_that_hands_out_without_end_is_read_now_and_then_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+    monkeypatch.setattr(log_intake, "AT_ONCE_BYTES", 200_000)
+    monkeypatch.setattr(log_intake, "DAILY_BYTES", 24 * 200_000)
+
+    async def main(world: World) -> None:
+        (alice, bob, carol), towers = await found(world, 2, NAMES[:3])
+        await alice.stop()
+        towers[0].lies.invents = 200
+
+        async def has_enough() -> bool:
+            return bool((await carol.call("group", chat="town"))["problem"] == log_intake.MORE_THAN_A_DAY)
+
+        await bob.call("send", chat="town", text="one")
+        await until(has_enough)
+        await bob.call("send", chat="town", text="two")
+        await reads(carol, "town", "one", "two")
+        towers[0].lies.invents = 0
+        towers[1].stop()
+        await bob.call("send", chat="town", text="three")
+        await trio.sleep(600)
+        assert await said(carol, "town") == ["one", "two"]
+        await trio.sleep(3 * 3600)
+        await reads(carol, "town", "one", "two", "three")
+        assert not await has_enough()
 
     run_world(tmp_path, main)
 
@@ -370,6 +402,33 @@ def test_where_the_owner_has_no_relay_an_admin_names_some(tmp_path: Path, monkey
     run_world(tmp_path, main)
 
 
+def test_an_admin_who_names_other_relays_all_day_sends_the_members_to_a_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    def name_others(tx: Transaction, number: int) -> None:
+        row = store_groups.get(tx.db, *store_groups.chats(tx.db))
+        assert row is not None
+        named = [LogRelay(PeerKey(bytes([number, one]) * 16), b"somewhere", b"") for one in range(MAX_LOG_RELAYS)]
+        leaves = [Leaf(one.id, one.leaf) for one in history.log_of(tx, row.chat).state.members.values() if not one.role]
+        changes.change_setting(tx, row, LOGS.key, make_log_relays(row.group_id, named, leaves, tx.random).value())
+
+    def named_last(node: WorldNode, number: int) -> bool:
+        return any(place.relay.peer[0] == number for place in node.engine.log_carrier.places.values())
+
+    async def main(world: World) -> None:
+        (alice, bob, _), _ = await found(world, 1, NAMES[:3])
+        for number in range(1, 9):
+            await alice.engine.committer.submit(name_others, number)
+            await until(lambda number=number: _is(named_last(bob, number)))  # type: ignore[misc]
+        peers = {place.relay.peer for place in bob.engine.log_carrier.places.values()}
+        assert len(peers) == MAX_LOG_RELAYS + logs.MAX_LEFT_RELAYS
+        assert {peer[0] for peer in peers} == {8, 7, 6}, "those that were left last"
+
+    run_world(tmp_path, main)
+
+
 def test_who_hides_from_a_member_goes_to_no_relay_of_the_group_without_a_circuit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -519,5 +578,32 @@ def test_the_keys_of_logs_are_not_computed_again_when_one_is_added(tmp_path: Pat
         after = bob.engine.log_carrier.places
         assert len(after) > len(before)
         assert all(after[pk].keys is keys for pk, keys in before.items())
+
+    run_world(tmp_path, main)
+
+
+def test_who_was_away_hears_of_the_member_with_whom_the_group_has_logs(tmp_path: Path) -> None:
+    """That is said in a session, since there was no log before; also to somebody whom only a third member knows."""
+
+    async def main(world: World) -> None:
+        (alice, bob, *_), _ = await found(world, 1, NAMES[:7])
+        mia, nina = await world.start("mia"), await world.start("nina")
+        await befriend(bob, mia)
+        await befriend(alice, nina)
+        await alice.call("set_group", chat="town", key="invites", value="members")
+        await trio.sleep(60)
+        await bob.call("add_members", chat="town", contacts=["mia"])
+        for node in (mia, alice):
+            await has_members(node, "town", 8)
+        await trio.sleep(60)
+        await mia.stop()
+        await alice.call("add_members", chat="town", contacts=["nina"])
+        for node in (nina, bob):
+            await has_members(node, "town", 9)
+        await trio.sleep(600)
+        mia = await world.start("mia")
+        await has_members(mia, "town", 9)
+        await nina.call("send", chat="town", text="hello, all nine")
+        await reads(mia, "town", "hello, all nine")
 
     run_world(tmp_path, main)

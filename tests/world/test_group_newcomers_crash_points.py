@@ -2,13 +2,14 @@
 `test_groups_crash_points`.
 
 alice founds a group with bob, and lets newcomers read what was said. carol asks with an invite and is declined, the
-invite is revoked, and alice adds her. She reads what was said before, and reports a message of bob's to alice. Nothing
-of it is lost, and nothing is read twice.
+invite is revoked, and alice adds her. She reads what was said before, and reports a message of bob's to alice, who bans
+her. Nothing of it is lost, nothing is read twice, and in the end she has no keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,13 @@ import trio
 from tests.support.group_worlds import said
 from tests.support.power_cuts import Act, Done, Person, befriend, cut_each, nothing, played
 from tests.support.world import World, WorldNode
-from tests.world.test_group_changes_crash_points import CHAT, act, all_have, has, reads
+from tests.world.test_group_changes_crash_points import CHAT, HOUR, act, all_have, has, reads
 from tests.world.test_groups_crash_points import story
 
 POINTS = 1
 
 
-async def _play(alice: Person, bob: Person, carol: Person) -> None:
+async def _play(world: World, alice: Person, bob: Person, carol: Person) -> None:
     for other in (bob, carol):
         await befriend(alice, other)
     await alice.do(lambda node: node.call("create_group", name=CHAT, contacts=["bob"]), _has_group)
@@ -50,6 +51,18 @@ async def _play(alice: Person, bob: Person, carol: Person) -> None:
         (carol, ["from alice", "from bob"]),
     ):
         assert sorted(await person.ask(lambda node: said(node, CHAT))) == wanted
+
+    await alice.do(act("remove_member", member="carol", ban=True), has(members=2))
+    await bob.do(nothing, has(members=2))
+    await carol.do(nothing, has(role=None))
+    await world.sleep_days(2)
+    await trio.sleep(HOUR)
+    await carol.do(nothing, _has_no_keys)
+
+
+async def _has_no_keys(node: WorldNode) -> bool:
+    await trio.lowlevel.checkpoint()
+    return node.db.query("SELECT 1 FROM group_epochs") == []
 
 
 async def _decline(alice: Person, carol: Person) -> None:
@@ -119,6 +132,6 @@ def test_a_power_cut_while_somebody_comes_into_a_group_loses_nothing(tmp_path: P
 
 def _played(folder: Path, victim: str, cut_at: int | None) -> int:
     async def main(world: World) -> int:
-        return await story(world, victim, cut_at, play=_play)
+        return await story(world, victim, cut_at, play=partial(_play, world))
 
     return played(folder, cut_at, main)

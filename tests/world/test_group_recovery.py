@@ -168,6 +168,7 @@ def test_who_may_be_named_and_who_may_ask(tmp_path: Path) -> None:
 def test_a_group_takes_the_place_of_another(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob, carol, dan = await found(world)
+        await alice.call("timer", chat=CHAT, seconds=7200)
         await alice.call("set_group", chat=CHAT, key="slow_mode", value="10")
         await alice.call("set_role", chat=CHAT, member="dan", role="observer")
         await holds(bob, "slow_mode")
@@ -181,6 +182,8 @@ def test_a_group_takes_the_place_of_another(tmp_path: Path) -> None:
             await told(node, "bob named another group that takes the place of this one")
         group = await dan.call("group", chat="walkers")
         assert (group["role"], group["settings"]["slow_mode"], group["settings"]["recovery"]) == ("observer", 10, None)
+        for node in (alice, bob, dan):
+            assert [one["timer"] for one in await node.call("chats") if one["name"] == "walkers"] == [7200]
         assert (await alice.call("group", chat="walkers"))["role"] == "admin"
 
     run_world(tmp_path, main)

@@ -1,6 +1,7 @@
 """Power cuts in a group, at every boundary between a commit and a release, as `test_crash_points` has them for two.
 
-alice founds a group of bob and carol, who do not know each other; they talk, she removes carol, and goes on with bob.
+alice founds a group of bob and carol, who do not know each other; they talk, she removes carol, goes on with bob, and
+adds carol again, who leaves.
 The power of one of them is cut once in each story. What a face was told stays; nothing shows twice; all agree in the
 end.
 """
@@ -17,13 +18,13 @@ import trio
 
 from p2pchat.core.contents import GroupItem, Payload
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.groups import own_keys, pairwise
+from p2pchat.engine.groups import gaps, own_keys, pairwise
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import groups as store_groups
 from tests.support.group_worlds import said
 from tests.support.power_cuts import Done, Person, befriend, cut_each, nothing, played
-from tests.support.world import World, WorldNode, until
+from tests.support.world import World, WorldNode
 
 POINTS = 3
 CHAT = "hikers"
@@ -31,17 +32,19 @@ Play = Callable[[Person, Person, Person], Awaitable[None]]
 
 
 class Loss:
-    """Loses what is said in the group and goes to whom the others call `name`."""
+    """Loses what is said in the group and goes to whom the others call `name`. answers: also what anybody asks for."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.name = ""
-        queue = outbound.queue
+        self.answers = False
+        queue, answer = outbound.queue, gaps._send
 
         def lose(tx: Transaction, contact: Contact, payload: Payload, **more: Any) -> None:
             if not (isinstance(payload, GroupItem) and contact.name == self.name):
                 queue(tx, contact, payload, **more)
 
         patch.setattr(outbound, "queue", lose)
+        patch.setattr(gaps, "_send", lambda *args: self.answers or answer(*args))
 
 
 async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = False, play: Play | None = None) -> int:
@@ -64,10 +67,9 @@ async def story(world: World, victim: str, cut_at: int | None, *, tower: bool = 
                 await people["alice"].do(use, uses)
             await (play or _play)(*people.values())
 
-            async def went_by_logs() -> bool:
-                return relay is None or any(relay.logs.values())
-
-            await until(went_by_logs)
+            if relay is not None:
+                await _talk_by_log(world, people["alice"], people["bob"])
+                assert any(relay.logs.values())
         nursery.cancel_scope.cancel()
     return people[victim].boundaries
 
@@ -187,6 +189,42 @@ async def _talk_and_remove(alice: Person, bob: Person, carol: Person) -> None:
             assert [text for text in texts if text.startswith(name)] == [f"{name} 0", f"{name} 1"]
         assert len(texts) == 5
     assert "among us" not in await carol.ask(lambda node: said(node, CHAT))
+    await _add_again(alice, bob, carol)
+
+
+async def _add_again(alice: Person, bob: Person, carol: Person) -> None:
+    async def add(node: WorldNode) -> None:
+        await node.call("add_members", chat=CHAT, contacts=["carol"])
+
+    async def leave(node: WorldNode) -> None:
+        await node.call("leave_group", chat=CHAT)
+
+    async def is_gone(node: WorldNode) -> bool:
+        return (await node.call("group", chat=CHAT))["role"] is None
+
+    await alice.do(add, _members(3))
+    for person in (bob, carol):
+        await person.do(nothing, _members(3))
+    await carol.say(CHAT, "again")
+    for person in (alice, bob):
+        await person.do(nothing, _texts(6))
+    await carol.do(leave, is_gone)
+    for person in (alice, bob):
+        await person.do(nothing, _members(2))
+        assert (await person.ask(lambda node: said(node, CHAT))).count("again") == 1
+    assert "among us" not in await carol.ask(lambda node: said(node, CHAT))
+
+
+async def _talk_by_log(world: World, alice: Person, bob: Person) -> None:
+    """alice and bob do not reach each other any more."""
+    world.cut(alice, bob)
+    before = [len(await person.ask(lambda node: said(node, CHAT))) for person in (alice, bob)]
+    await alice.say(CHAT, "by the log")
+    await bob.do(nothing, _texts(before[1] + 1))
+    await bob.say(CHAT, "by it too")
+    await alice.do(nothing, _texts(before[0] + 1))
+    for person, text in ((bob, "by the log"), (alice, "by it too")):
+        assert (await person.ask(lambda node: said(node, CHAT)))[-1] == text
 
 
 def _members(count: int) -> Done:

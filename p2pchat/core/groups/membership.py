@@ -76,6 +76,7 @@ class LogResult:
     event: None if the bytes are none. missing: of a waiting one, the parents that are not here. reason: of a refused
     one, for the log of the program. taken: the events that are part of the log from now on, parents first; they are to
     be kept. replaced: events that need not be kept any more. dropped: waiting events that have made room.
+    repeated: those of `taken` by which somebody leaves who had left before; they change nothing.
     """
 
     answer: LogAnswer
@@ -85,6 +86,7 @@ class LogResult:
     taken: tuple[GroupEvent, ...] = ()
     replaced: tuple[EventId, ...] = ()
     dropped: tuple[EventId, ...] = ()
+    repeated: frozenset[EventId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,7 @@ class MembershipLog:
     def _settle(self, first: GroupEvent) -> LogResult:
         """Take or refuse an event whose parents are here, and then all that waited for it."""
         ready, taken, replaced, refusal = [first], list[GroupEvent](), list[EventId](), ""
+        repeated = set[EventId]()
         while ready:
             event = ready.pop()
             reason, old = self._take(event)
@@ -295,11 +298,14 @@ class MembershipLog:
                 self._refuse(event, reason)
             else:
                 taken.append(event)
+                if old and isinstance(event.action, LeaveGroup):
+                    repeated.add(event.id)
                 ready += self._waiting.release(event.id)
         if not taken:
             return LogResult(LogAnswer.REFUSED, first, reason=refusal)
         self._state = None
-        return LogResult(LogAnswer.TAKEN, first, taken=tuple(taken), replaced=tuple(replaced))
+        kept, old = tuple(taken), tuple(replaced)
+        return LogResult(LogAnswer.TAKEN, first, taken=kept, replaced=old, repeated=frozenset(repeated))
 
     def _refuse(self, event: GroupEvent, reason: str) -> LogResult:
         """Refuse an event, and all that wait for it."""

@@ -27,6 +27,8 @@ from p2pchat.core.groups.view import LogView
 from p2pchat.core.ids import EpochId, EventId, GroupId, MemberId
 
 MAX_HOLDERS = 16
+MAX_UNTIL = 1 << 53
+"""Of a mute, in ms: far beyond any calendar, and what a database holds."""
 
 
 class Summary:
@@ -197,7 +199,7 @@ def has_left(view: LogView, member: MemberId) -> bool:
 def _mutes(view: LogView) -> Iterable[tuple[MemberId, int]]:
     for member, entry in view.muted.items():
         if isinstance(entry.event.action, MuteMember) and entry.event.action.until:
-            yield member, entry.event.action.until
+            yield member, min(entry.event.action.until, MAX_UNTIL)
 
 
 def _new(newcomer: Newcomer) -> Member:

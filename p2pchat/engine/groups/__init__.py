@@ -32,5 +32,6 @@ summary    a group as faces see it
 logs       which logs at relays a group has, and what waits for them
 log_duties what comes of logs, and whose relays have them
 log_carrier reads logs and appends to them
+log_intake  how much of them a relay may bring in a day
 wording    events as sentences
 """

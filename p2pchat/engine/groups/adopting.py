@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from p2pchat.core.groups import chains, epochs, events
 from p2pchat.core.groups.epochs import LINKS_MS, MAX_KEM_MEMBERS, Leaf, LeafKeys
-from p2pchat.core.groups.events import EpochMode, GroupEvent, UpdateMember
+from p2pchat.core.groups.events import EpochMode, GroupEvent, LeaveGroup, UpdateMember
 from p2pchat.core.groups.membership import LogAnswer, MemberStanding
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import HISTORY, NAME, TIMER
@@ -111,6 +111,8 @@ def _add(tx: Transaction, row: GroupRow, event: GroupEvent) -> tuple[GroupEvent,
         raise
     if taken and isinstance(event.action, UpdateMember):
         limits.updated(row.chat, event.author_id, tx.now)
+    if taken == () and isinstance(event.action, LeaveGroup):  # who has left could sign without end that they leave
+        limits.erred(row.chat, event.author_id, tx.now)
     return taken
 
 

@@ -14,6 +14,7 @@ from p2pchat.engine.groups import history, logs, pairwise
 from p2pchat.engine.groups.logs import GroupWay
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
+from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
@@ -65,6 +66,11 @@ def send_to(tx: Transaction, row: GroupRow, contact: Contact, epoch: EpochRow, i
 
 
 def pass_on(tx: Transaction, row: GroupRow, epoch: EpochRow, sealed: bytes, known: frozenset[MemberId]) -> None:
-    """Carry an item that came to those who may lack it. known: members who have it, as whoever it came from says."""
+    """Carry an item that came to those who may lack it. known: members who have it, as whoever it came from says.
+
+    What was sealed while the group was small is in no log: whoever knows no more than that is told in a session, though
+    the group may have grown by just this.
+    """
     everybody = logs.way_of(tx, row, group_rules.settings_of(row)) is GroupWay.CONTACTS
+    everybody = everybody or not store_epochs.has_more_than(tx.db, epoch.pk, pairwise.MAX_PAIRWISE)
     pairwise.carry(tx, row, epoch, sealed, known, None, everybody=everybody)

@@ -41,6 +41,10 @@ MIN_ASKED = 3
 """How many are asked before a message is given up, where there is anybody; the machine may have slept."""
 MAX_OF_AUTHOR = 64
 """Messages of one author in an epoch that are asked for, the newest of each time that some are missing."""
+LEFT_OUT = COPY_JUMP // 2
+"""From how many missing messages of one author on it is said that their node may have been started from a copy: it left
+out `COPY_JUMP`, counted from what the copy had, and the newest of these were there.
+"""
 MAX_NAMED = 8
 """Messages in an epoch that one member can have us ask for."""
 MAX_ANSWERED_BYTES = 2**20
@@ -227,7 +231,7 @@ def _sentence(tx: Transaction, row: GroupRow, gaps: list[MissingMessage]) -> str
     by = {gap.named_by for gap in missing}
     (seen_by,) = by if len(by) == 1 else (None,)
     seen = "" if seen_by is None else f", which {names[sender_of(seen_by)]} has seen"
-    copied = f", unless {author}'s node was started from a copy and left them out" if number >= COPY_JUMP else ""
+    copied = f", unless {author}'s node was started from a copy and left them out" if number >= LEFT_OUT else ""
     if missing[0].given_up:
         asked = "nobody who was asked has" if any(gap.asked for gap in missing) else "there was nobody to ask for"
         return f"{what}{seen}{',' if seen else ''} did not arrive, and {asked} {them}{copied}."

@@ -43,7 +43,8 @@ def lack(tx: Transaction, chat: ChatId, epoch: EpochId, members: Collection[Memb
 
 def take(tx: Transaction, chat: ChatId, event: GroupEvent) -> tuple[GroupEvent, ...] | None:
     """Put an event whose signature was verified into a log and save it, with those that waited for it; return them,
-    parents first, and None if it waits itself. Raises CannotOpen for one that is refused.
+    parents first, and None if it waits itself. Those by which somebody leaves once more are saved and not returned:
+    they say nothing. Raises CannotOpen for one that is refused.
     """
     result = log_of(tx, chat).add(event)
     if result.answer is LogAnswer.REFUSED:
@@ -51,4 +52,5 @@ def take(tx: Transaction, chat: ChatId, event: GroupEvent) -> tuple[GroupEvent, 
     for taken in result.taken:
         store_events.add(tx.db, chat, taken.id, events.without_rekey(taken), tx.now)
     store_events.remove(tx.db, chat, result.replaced)
-    return None if result.answer is LogAnswer.WAITING else result.taken
+    news = tuple(taken for taken in result.taken if taken.id not in result.repeated)
+    return None if result.answer is LogAnswer.WAITING else news

@@ -24,6 +24,7 @@ from p2pchat.core.logs import LogKeys, log_keys
 from p2pchat.core.primitives import Random, hmac_sha256, sign_public
 from p2pchat.engine.delivery import group_rules, mailbox_queues
 from p2pchat.engine.groups import adopting, log_duties
+from p2pchat.engine.groups.log_intake import LogIntake
 from p2pchat.engine.runtime.committer import SAVE_RETRY_SECONDS, Committer
 from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError, UsageError
 from p2pchat.lib.backoff import Backoff, jittered
@@ -57,12 +58,13 @@ log = logging.getLogger(__name__)
 
 
 class LogPlace(NamedTuple):
-    """A log, as it is read and appended to. pk, epoch: of its row. made: the event that made that epoch. cursor: the
-    place up to which it was read. watched: whether it is read all the time, not now and then. waiting: whether
+    """A log, as it is read and appended to. pk, chat, epoch: of its row. made: the event that made that epoch. cursor:
+    the place up to which it was read. watched: whether it is read all the time, not now and then. waiting: whether
     something is to be put into it.
     """
 
     pk: int
+    chat: ChatId
     epoch: int
     made: EpochId
     relay: Relay
@@ -131,7 +133,8 @@ def _of_group(
             keys = before.keys
         else:
             keys = log_keys(epochs[row.epoch].topic, row.relay, row.admin, admin_seed)
-        place = LogPlace(row.pk, row.epoch, epochs[row.epoch].id, relay, keys, row.cursor, True, row.pk in waiting)
+        made, waits = epochs[row.epoch].id, row.pk in waiting
+        place = LogPlace(row.pk, row.chat, row.epoch, made, relay, keys, row.cursor, True, waits)
         by_epoch.setdefault(row.epoch, []).append(place)
     if all_read or store_members.count(db, group.chat, MAX_READ_ALL + 1) <= MAX_READ_ALL:
         return [place for of_epoch in by_epoch.values() for place in of_epoch]
@@ -167,6 +170,7 @@ class LogCarrier:
         self._visited: set[int] = set()
         self._visits = 0
         self._putting: dict[int, _Putting] = {}
+        self._intake = LogIntake()
         self._wake = Wakeup()
 
     @property
@@ -179,9 +183,14 @@ class LogCarrier:
         """Whether something is about to be put into a log."""
         return any(putting.under_way for putting in self._putting.values())
 
+    def problem(self, chat: ChatId) -> str:
+        """Return what is wrong with what a group's relays hand out, "" if nothing is."""
+        return self._intake.problem(chat, trio.current_time())
+
     def use(self, places: Sequence[LogPlace]) -> None:
         """Read and append to these logs, and no others."""
         self._places = {place.pk: place for place in places}
+        self._intake.keep({place.chat for place in places})
         self._by_name = {(place.relay.mailbox, place.keys.log.id): place.pk for place in places}
         self._visited &= self._places.keys()
         for pk in self._putting.keys() - self._places.keys():
@@ -263,8 +272,10 @@ class LogCarrier:
     def _watch(self) -> None:
         """Tell the net which logs to read."""
         wanted: dict[RelayName, tuple[Relay, list[tuple[LogKeys, int]]]] = {}
+        now = trio.current_time()
         for place in self._places.values():
-            if place.watched or place.pk in self._visited:
+            read = place.watched or place.pk in self._visited
+            if read and self._intake.may_bring(place.chat, place.relay.mailbox, now):
                 _, keys = wanted.setdefault(place.relay.mailbox, (place.relay, []))
                 keys.append((place.keys, place.cursor))
         for name, relay in self._watched.items():
@@ -275,7 +286,9 @@ class LogCarrier:
             self._net.mailboxes.logs.watch(relay, keys)
 
     async def _visit(self) -> None:
-        """Read the logs that are not always watched, another one of each group each hour."""
+        """Read the logs that are not always watched, another one of each group each hour, and those again of which a
+        relay had brought too much.
+        """
         while True:
             await trio.sleep(jittered(HOUR_SECONDS, self._random))
             self._visits += 1
@@ -288,6 +301,9 @@ class LogCarrier:
         """Take what has come of a log."""
         pk = self._by_name.get((relay, log))
         if pk is None:
+            return
+        if not self._intake.take(self._places[pk].chat, relay, items, trio.current_time()):
+            self._watch()  # without it; these items are read again, since nobody has noted their place
             return
         try:
             for start in range(0, len(items), ITEMS_AT_ONCE):

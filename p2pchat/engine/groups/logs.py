@@ -15,7 +15,7 @@ from enum import Enum, auto
 from typing import Any
 
 from p2pchat.core.groups.epochs import LINKS_MS
-from p2pchat.core.groups.log_relays import LOGS
+from p2pchat.core.groups.log_relays import LOGS, MAX_LOG_RELAYS
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import MessageId
 from p2pchat.engine.groups import history, pairwise
@@ -31,6 +31,8 @@ MAX_BOTH = 256
 """Members of a group up to which its events go to contacts too, whether they have a link or not."""
 READ_ON_MS = LINKS_MS
 """How long the logs of an epoch are read that is over, and those of a relay that the group has left."""
+MAX_LEFT_RELAYS = 2 * MAX_LOG_RELAYS
+"""Relays that a group has left and whose logs are read on: an admin could name others all day, and send all there."""
 
 
 class GroupWay(Enum):
@@ -81,6 +83,9 @@ def settle(tx: Transaction, row: GroupRow) -> None:
         if log.until is None and log.pk not in used:
             store_logs.retire(tx.db, log.pk, tx.latest + READ_ON_MS)
             tx.group_logs_changed = True
+    for relay in store_logs.left_relays(tx.db, row.chat)[MAX_LEFT_RELAYS:]:
+        store_logs.leave(tx.db, row.chat, relay)
+        tx.group_logs_changed = True
 
 
 def tick(tx: Transaction) -> None:

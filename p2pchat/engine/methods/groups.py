@@ -19,7 +19,7 @@ from p2pchat.core.groups.events import (
 )
 from p2pchat.core.groups.membership import MembershipLog
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.ids import EventId, MemberId, member_of, sender_of
+from p2pchat.core.ids import ChatId, EventId, MemberId, member_of, sender_of
 from p2pchat.core.text import clean_name
 from p2pchat.engine.contents import hide, report
 from p2pchat.engine.engine import Engine
@@ -251,6 +251,8 @@ async def group(engine: Engine, *, chat: str) -> Json:
         return _shown(tx, group_of(tx.db, chat, former=True))
 
     found: Json = await engine.committer.submit(act)
+    if not found["problem"]:
+        found["problem"] = engine.log_carrier.problem(ChatId(bytes.fromhex(found["chat"])))
     return found
 
 

@@ -118,6 +118,12 @@ def remove(db: Database, epoch: int, member: MemberId) -> None:
     remove_all(db, epoch, [member])
 
 
+def count(db: Database, epoch: int) -> int:
+    """Return how many chains of an epoch are here."""
+    ((size,),) = db.query("SELECT total(length(chains)) FROM group_chain_starts WHERE epoch = ?", (epoch,))
+    return int(size) // ENTRY_BYTES
+
+
 def clear(db: Database, epoch: int) -> None:
     """Delete all chains of an epoch that are here."""
     db.execute("DELETE FROM group_chain_starts WHERE epoch = ?", (epoch,))

@@ -148,6 +148,13 @@ def put_chain(db: Database, epoch: int, member: MemberId, chain: Chain) -> None:
         db.execute(_PUT_CHAIN, values)
 
 
+def has_more_than(db: Database, epoch: int, members: int) -> bool:
+    """Return whether more than so many members have a chain in the epoch with this pk."""
+    sql = "SELECT count(*) FROM (SELECT 1 FROM group_chains WHERE epoch = ? LIMIT ?)"
+    ((used,),) = db.query(sql, (epoch, members + 1))
+    return bool(used > members or used + chain_starts.count(db, epoch) > members)
+
+
 def chains(db: Database, epoch: int, members: Collection[MemberId]) -> dict[MemberId, Chain | None]:
     """Return the chains of these members in the epoch with this pk, None for each that is not there."""
     if len(members) == 1:

@@ -53,6 +53,10 @@ SELECT group_outgoing.item, group_items.item, message, admin
 FROM group_outgoing JOIN group_items ON pk = group_outgoing.item WHERE log = ?
 ORDER BY admin DESC, group_outgoing.item LIMIT ?
 """
+_LEFT = """
+SELECT relay FROM group_logs WHERE chat = ? GROUP BY relay
+HAVING count(until) = count(*) ORDER BY max(until) DESC, max(pk) DESC
+"""
 _LET_GO = """
 UPDATE group_items SET item = NULL WHERE pk = ? AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE item = ?1)
 """
@@ -86,6 +90,16 @@ def all(db: Database) -> list[LogRow]:
 def retire(db: Database, pk: int, until: int) -> None:
     """Read a log until that time (ms), and use it no more."""
     db.execute("UPDATE group_logs SET until = ? WHERE pk = ?", (until, pk))
+
+
+def left_relays(db: Database, chat: ChatId) -> list[PeerKey]:
+    """Return the relays of which no log of a group is in use any more, those that were left last first."""
+    return [PeerKey(relay) for (relay,) in db.query(_LEFT, (chat,))]
+
+
+def leave(db: Database, chat: ChatId, relay: PeerKey) -> None:
+    """Delete the logs of a group at a relay."""
+    db.execute("DELETE FROM group_logs WHERE chat = ? AND relay = ?", (chat, relay))
 
 
 def expire(db: Database, now: int) -> bool:

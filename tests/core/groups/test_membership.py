@@ -337,6 +337,19 @@ def test_who_leaves_has_left_whatever_is_done_about_them_beside(beside: events.A
     assert "ada" not in roles(team.state(apart))
 
 
+def test_who_signs_again_and_again_that_they_leave_says_nothing_new() -> None:
+    team = Team.founded()
+    log, heads = team.log(), team.state().heads
+    leaves = [forge(team.group, "max", events.LeaveGroup(), heads, number) for number in range(4)]
+    first, *others = sorted(leaves, key=lambda event: event.id, reverse=True)
+    assert log.add(first.raw).repeated == frozenset()
+    for leave in others:  # each takes the place of the one before, so that all members have the same
+        result = log.add(leave.raw)
+        assert [event.id for event in result.taken] == [leave.id]
+        assert result.repeated == {leave.id}
+    assert log.state.left == {id_of("max")}
+
+
 def test_only_the_newest_update_of_a_member_is_kept() -> None:
     team = Team.founded()
     log = team.log()
@@ -351,6 +364,13 @@ def test_only_the_newest_update_of_a_member_is_kept() -> None:
     assert log.add(updates[2].raw).replaced == (updates[1].id,)
     assert log.state.members[id_of("max")].name == "max 2"
     assert log.add(updates[2].raw).answer is LogAnswer.KNOWN
+
+
+@pytest.mark.parametrize("until", [2**64 - 1, 2**63, 2**53])
+def test_a_mute_that_never_ends_ends_at_a_time_that_a_database_holds(until: int) -> None:
+    team = Team.founded()
+    team.write("mo", events.MuteMember(id_of("max"), until))
+    assert team.state().muted == {id_of("max"): 2**53}
 
 
 def test_an_update_neither_adds_nor_takes_away_a_kem_key() -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from p2pchat.core.ids import EpochId, PeerKey
+from p2pchat.core.ids import ChatId, EpochId, PeerKey
 from p2pchat.core.logs import log_keys
 from p2pchat.core.relays import Relay
 from p2pchat.engine.groups.log_carrier import LogPlace, in_turn
 
+CHAT = ChatId(b"the town")
 RELAY = Relay(PeerKey(bytes(32)), (), b"")
 KEYS = log_keys(bytes(32), RELAY.peer, bytes(32))
 
 
 def place(pk: int, epoch: int, *, watched: bool = False) -> LogPlace:
-    return LogPlace(pk, epoch, EpochId(bytes(32)), RELAY, KEYS, 0, watched, False)
+    return LogPlace(pk, CHAT, epoch, EpochId(bytes(32)), RELAY, KEYS, 0, watched, False)
 
 
 @pytest.mark.parametrize("relays", [2, 3])

@@ -8,7 +8,7 @@ import pytest
 
 from p2pchat.engine.groups import changes, own_keys
 from p2pchat.errors import NotNow
-from p2pchat.lib.times import DAY_MS
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups.groups import GroupRow
 from tests.engine.groups.test_gaps import Group, in_time
@@ -96,5 +96,35 @@ def test_keys_that_the_log_does_not_have_are_replaced_at_once(tmp_path: Path, mo
         before = now(group)
         own_keys.check(group.tx, group.chat)
         assert now(group) == before
+
+    in_time(tmp_path, monkeypatch, play)
+
+
+def test_another_copy_that_lives_is_answered_daily_and_the_user_told_weekly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play(group: Group) -> None:
+        tx = group.tx
+
+        def told() -> int:
+            return len(tx.db.query("SELECT 1 FROM messages WHERE text = ?", (own_keys.TWO_COPIES,)))
+
+        def after(ms: int) -> tuple[bool, int]:
+            """Find keys of the other copy in the log; return whether ours replace them, and how often it is told."""
+            tx.now = group.start + ms
+            theirs = bytes([tx.now % 256]) * 32
+            store_groups.update(tx.db, group.chat, leaf_seed=theirs)
+            own_keys.check(tx, group.chat)
+            return now(group).leaf_seed != theirs, told()
+
+        assert after(0) == (True, 0), "that copy may be gone"
+        assert after(1) == (False, 1), "it is not"
+        assert after(DAY_MS - 1) == (False, 1)
+        assert after(DAY_MS) == (True, 1)
+        assert after(2 * DAY_MS - 1) == (False, 1)
+        assert after(7 * DAY_MS) == (True, 1)
+        assert after(7 * DAY_MS + 1) == (False, 2)
+        assert after(14 * DAY_MS) == (True, 2)
+        assert after(14 * DAY_MS + HOUR_MS) == (False, 3)
 
     in_time(tmp_path, monkeypatch, play)

@@ -22,7 +22,7 @@ from p2pchat.engine import contents
 from p2pchat.engine.groups import carriage, pairwise, receive
 from p2pchat.engine.runtime.group_limits import ERRORS, KEYS, UPDATES
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import UsageError
+from p2pchat.errors import NotNow, UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
@@ -470,6 +470,46 @@ def test_an_event_beyond_the_bound_that_is_right_is_taken_later(tmp_path: Path) 
         assert store_events.get(alice.db, of_alice.chat, mute.id)
 
     run_world(tmp_path, main)
+
+
+def test_who_leaves_without_end_is_told_of_once(tmp_path: Path) -> None:
+    """Each event that says so takes the place of the one before it, also after they were removed."""
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        leaves = [signed_by(bob, events.LeaveGroup(), number) for number in range(2 * ERRORS.burst)]
+        sealed = [
+            sealed_by(bob, EventItem(leave.raw)) for leave in sorted(leaves, key=lambda one: one.id, reverse=True)
+        ]
+        for item in sealed:
+            await deliver(alice, item)
+        log = [one["text"] for one in await alice.call("log", chat=CHAT)]
+        assert log.count("bob left.") == 1
+        kept = [leave for leave in leaves if store_events.get(alice.db, in_group(alice)[0].chat, leave.id)]
+        assert kept == [sorted(leaves, key=lambda one: one.id, reverse=True)[ERRORS.burst]]
+
+    run_world(tmp_path, main)
+
+
+def test_a_mute_that_never_ends_is_kept_and_the_group_goes_on(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat=CHAT, member="bob", role="moderator")
+        await until(lambda: is_role(bob, "moderator"))
+        mute = signed_by(bob, events.MuteMember(in_group(carol)[0].member, 2**64 - 1), 0)
+        for node in (alice, carol):
+            await deliver(node, sealed_by(bob, EventItem(mute.raw)))
+        assert "muted carol until 31 Dec 9999" in (await alice.call("log", chat=CHAT))[-1]["text"]
+        with pytest.raises(NotNow, match="muted"):
+            await carol.call("send", chat=CHAT, text="hello?")
+        await alice.call("set_group", chat=CHAT, key="topic", value="up")
+        await until(lambda: has_topic(carol, "up"))
+
+    run_world(tmp_path, main)
+
+
+async def has_topic(node: WorldNode, topic: str) -> bool:
+    return bool((await node.call("group", chat=CHAT))["topic"] == topic)
 
 
 async def is_role(node: WorldNode, role: str) -> bool:

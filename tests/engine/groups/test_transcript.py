@@ -58,6 +58,11 @@ def test_the_newest_that_nobody_names_are_named_and_then_no_more(
         ours = message(group, group.epoch, group.row.member, 1, *transcript.newest(tx, group.epoch))
         transcript.wrote(tx, group.epoch, ours, b"body")
         assert newest(group) == [(0, carol, 91)], "and none of our own"
+        read(group, carol, 96, epoch=before)
+        assert newest(group) == [(1, carol, 96), (0, carol, 91)]
+        ours = message(group, group.epoch, group.row.member, 2, *transcript.newest(tx, group.epoch))
+        transcript.wrote(tx, group.epoch, ours, b"body")
+        assert newest(group) == []
         assert not tx.memory.disputes
 
     in_time(tmp_path, monkeypatch, play)
@@ -106,5 +111,41 @@ def test_what_another_one_named_before_it_came_need_not_be_named(
             read(group, bob, number)
         assert newest(group) == [(0, bob, 91)]
         assert group.rows("number") == []
+
+    in_time(tmp_path, monkeypatch, play)
+
+
+def test_what_is_named_and_comes_in_one_batch_is_missing_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play(group: Group) -> None:
+        tx, bob, carol = group.tx, group.bob, group.carol
+        store_epochs.put_chain(tx.db, group.epoch.pk, bob, Chain(bytes(32), 90))
+        with ItemBatch(tx, group.row) as batch:
+            for made in (
+                message(group, group.epoch, carol, 91),
+                message(group, group.epoch, carol, 92, SeenMessage(0, bob, 95, bytes(8))),
+                message(group, group.epoch, bob, 95),
+            ):
+                transcript.read(batch, group.row, group.epoch, made, b"body")
+        assert group.rows("number") == []
+
+    in_time(tmp_path, monkeypatch, play)
+
+
+def test_so_much_that_one_member_disputes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def play(group: Group) -> None:
+        tx, carol = group.tx, group.carol
+        others = [MemberId(bytes([number]) * 8) for number in range(1, 11)]
+        for other in others:
+            read(group, other, 90)
+            read(group, carol, 100 + other[0], SeenMessage(0, other, 90, bytes(8)))
+        read(group, group.bob, 90, SeenMessage(0, others[-1], 90, bytes(8)))
+        assert tx.memory.disputes == {
+            (group.epoch.pk, carol): {*others[:8]},
+            (group.epoch.pk, group.bob): {others[-1]},
+        }
+        sql = "SELECT count(*) FROM messages WHERE text LIKE '%different things%'"
+        assert tx.db.query(sql) == [(9,)]
 
     in_time(tmp_path, monkeypatch, play)

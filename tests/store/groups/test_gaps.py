@@ -15,7 +15,7 @@ from p2pchat.store.groups.groups import GroupRow
 from tests.support.databases import new_database
 
 CHAT = ChatId(b"the chat")
-ALICE = MemberId(b"alice, 8")
+ALICE, BOB, CAROL = MemberId(b"alice, 8"), MemberId(b"bob, 8  "), MemberId(b"carol, 8")
 NOW = 1_700_000_000_000
 
 
@@ -61,4 +61,61 @@ def test_a_row_that_stands_for_others_goes_on_to_the_next_that_can_be_read(tmp_p
     assert arrives(5) == [(4, 4, True)], "nobody is asked for what could not be read"
     gaps.widen(db, epoch, ALICE, 20, 11)
     assert rows() == [(20, 15, True)]
+    db.close()
+
+
+def test_somebody_is_asked_from_the_time_that_was_set(tmp_path: Path) -> None:
+    db, epoch = opened(tmp_path / "db")
+    times = {1: NOW, 2: NOW + 1, 3: NOW + HOUR_MS, 4: NOW + HOUR_MS + 1, 5: NOW - 1, 6: NOW - 2}
+    for number, ask_at in times.items():
+        gaps.add(db, epoch, ALICE, number, None, NOW - DAY_MS, ask_at)
+    assert [gap.number for gap in gaps.to_ask(db, CHAT, NOW, HOUR_MS, 9)] == [6, 5, 1, 4]
+    assert [gap.number for gap in gaps.to_ask(db, CHAT, NOW, HOUR_MS, 2)] == [6, 5]
+    (first, second, *_) = gaps.to_ask(db, CHAT, NOW, HOUR_MS, 9)
+    gaps.asked(db, first, 3, NOW + 1)
+    gaps.give_up(db, second)
+    assert [gap.number for gap in gaps.to_ask(db, CHAT, NOW, HOUR_MS, 9)] == [1, 4]
+    assert [(gap.number, gap.asked) for gap in gaps.missing(db, CHAT)] == [(1, 0), (2, 0), (3, 0), (4, 0), (6, 3)]
+    assert gaps.chats(db) == [CHAT]
+    assert gaps.chats(db, 1) == [CHAT]
+    assert gaps.chats(db, 0) == []
+    db.close()
+
+
+def test_a_later_message_of_its_author_stands_above_one_that_names_it(tmp_path: Path) -> None:
+    db, epoch = opened(tmp_path / "db")
+    gaps.add(db, epoch, ALICE, 1, BOB, NOW, NOW)
+    gaps.add(db, epoch, ALICE, 1, CAROL, NOW + 1, NOW + 1)
+    gaps.add(db, epoch, BOB, 1, CAROL, NOW, NOW)
+    (known, other) = gaps.missing(db, CHAT)
+    assert (known.named_by, known.since, other.named_by) == (BOB, NOW, CAROL)
+    assert [gaps.count(db, epoch, ALICE, by) for by in (None, BOB, CAROL)] == [1, 1, 1]
+    gaps.add(db, epoch, ALICE, 1, None, NOW + 1, NOW + 1)
+    gaps.add(db, epoch, ALICE, 1, BOB, NOW + 1, NOW + 1)
+    (known, _) = gaps.missing(db, CHAT)
+    assert (known.named_by, known.since) == (None, NOW)
+    gaps.give_up(db, known)
+    assert gaps.count(db, epoch, ALICE, None) == 1, "what was given up counts"
+    db.close()
+
+
+def test_of_several_rows_of_an_author_the_one_that_stands_for_others_changes(tmp_path: Path) -> None:
+    db, epoch = opened(tmp_path / "db")
+    for member, number, messages in ((ALICE, 5, 3), (ALICE, 7, 1), (ALICE, 9, 1), (BOB, 8, 4)):
+        gaps.add(db, epoch, member, number, None, NOW, NOW, messages)
+    gaps.give_up(db, gaps.missing(db, CHAT)[2])
+    gaps.widen(db, epoch, ALICE, 12, 3)
+
+    def rows() -> list[tuple[int, int]]:
+        return db.query("SELECT number, messages FROM group_gaps ORDER BY number")
+
+    assert rows() == [(5, 3), (7, 1), (8, 4), (12, 4)]
+    gaps.arrived(db, epoch, ALICE, 6, NOW)
+    assert rows() == [(5, 3), (7, 1), (8, 4), (12, 3)]
+    gaps.arrived(db, epoch, ALICE, 3, NOW)
+    assert rows() == [(5, 2), (7, 1), (8, 4), (12, 3)]
+    epochs.skip(db, epoch, ALICE, [(11, bytes(32))], NOW)
+    gaps.arrived(db, epoch, ALICE, 12, NOW)
+    assert rows() == [(5, 2), (7, 1), (8, 4), (11, 2)]
+    assert [gap.number for gap in gaps.missing(db, CHAT)] == [5, 7, 8], "whoever is not asked for 12 is not for these"
     db.close()

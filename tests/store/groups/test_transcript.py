@@ -11,7 +11,7 @@ from p2pchat.store.chats import ChatKind, ChatRow
 from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs, groups, transcript
 from p2pchat.store.groups.groups import GroupRow
-from p2pchat.store.groups.transcript import PlacedMessage
+from p2pchat.store.groups.transcript import KeptMessage, PlacedMessage
 
 CHAT, OTHER = ChatId(b"the chat"), ChatId(b"another.")
 ALICE, BOB = MemberId(b"alice, 8"), MemberId(b"bob, 8  ")
@@ -76,3 +76,23 @@ def test_the_oldest_of_a_group_give_way(
     keep(db, second, 6)
     assert sorted(number for _, number in unnamed(db, first, second)) == left
     assert transcript.body(db, elsewhere, BOB, 1) is not None
+
+
+def test_it_is_trimmed_when_so_many_more_have_come_however_they_came(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript, "MAX_MESSAGES", 2)
+    monkeypatch.setattr(transcript, "TRIM_EVERY", 4)
+    (epoch,) = founded(db, CHAT, b"a")
+
+    def come(*numbers: int) -> list[int]:
+        placed = [PlacedMessage(epoch, BOB, number, bytes(8)) for number in numbers]
+        transcript.add_all(db, CHAT, [KeptMessage(message, b"body", named=False) for message in placed])
+        return [number for number in range(20) if transcript.body(db, epoch, BOB, number) is not None]
+
+    assert come() == []
+    assert come(1, 2, 3) == [1, 2, 3]
+    assert come(4, 5, 6) == [5, 6], "the fourth was among them"
+    assert come(7) == [5, 6, 7]
+    assert come(8) == [7, 8]
+    assert come(9, 10, 11) == [7, 8, 9, 10, 11]
