@@ -48,6 +48,7 @@ def _row(chat: dict[str, Any]) -> list[Cell]:
     last, unread = chat["last"] or {}, int(chat["unread"])
     when = short_date(last.get("received_at") or last.get("sent_at"))
     about = [word for word in ("pinned", "archived") if chat.get(word)] + ["muted"] * bool(chat.get("muted_until"))
+    about += ["frozen"] * bool(chat.get("frozen"))
     if asking := int(chat.get("requests") or 0):
         about.append(f"{asking:,} {'asks' if asking == 1 else 'ask'} to join")
     new = f"{unread} unread" if unread else "-"

@@ -180,6 +180,8 @@ class Chat(NamedTuple):
     """Unread messages of a group that mention the user."""
     requests: int = 0
     """Those who ask to join a group, if the user decides about them."""
+    frozen: bool = False
+    """The writer of a channel has told readers different things, and nothing more is taken."""
 
     @property
     def is_group(self) -> bool:
@@ -345,6 +347,7 @@ def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
         params.get("kind") or DIRECT,
         int(params.get("mentions") or 0),
         int(params.get("requests") or 0),
+        bool(params.get("frozen")),
     )
 
 

@@ -63,13 +63,10 @@ class Reader:
                 requests, awaited = await asyncio.gather(app.node.call("requests"), app.node.call("joining"))
                 if begun or listed:
                     chats = await app.node.call("chats")
-                before, asking = app.state.current, {chat.id: chat.requests for chat in app.state.chats}
+                before = app.state.current
                 self._read_again |= app.state.load(chats, requests, awaited).stale
                 talk.drafts.overlay()
                 app.main.show_list()
-                for chat in app.state.chats if listed else ():
-                    if chat.requests > asking.get(chat.id, 0):
-                        app.say(f"{chat.label}: {wording.asking(chat.requests)}. /group requests in it shows who.")
                 if app.state.shown is None:
                     await talk.open(app.state.chats[0].id if app.state.chats else None)
                 elif before is not None and not begun:

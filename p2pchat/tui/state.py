@@ -261,6 +261,7 @@ class State:
             self._group(event, news)
         elif kind == "channel":
             news.channels.add(event["chat"])
+            news.stale |= not self._begun  # whether it is frozen, the node knows
         elif kind == "joined":
             news.joined.append((event["id"], event["name"]))
         elif kind in ("forgotten", "cleared"):

@@ -21,6 +21,7 @@ PINNED, MUTED = "↑", "~"
 CLOSED, OPENED = "▸", "▾"
 """Before a line behind which others are, or below which they stand."""
 VERIFIED = "✓"
+FROZEN = "!"
 
 NOTICES = ("timer", "group")
 """Kinds of messages whose text is a sentence of the node's: what was done in the chat."""
@@ -80,7 +81,7 @@ def presence(chat: Chat) -> str:
     if chat.state in _ALONE:
         return _ALONE[chat.state]
     if chat.is_many:
-        return ", ".join(filter(None, (chat.kind, asking(chat.requests))))
+        return ", ".join(filter(None, (chat.kind, asking(chat.requests), "frozen" if chat.frozen else "")))
     if chat.route is None:
         return "offline"
     return f"{'online' if chat.online else 'offline'}, {route(chat.route)}"

@@ -14,6 +14,7 @@ from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, Names
 from p2pchat.errors import DatabaseDamaged, UsageError
+from p2pchat.store import channels as store_channels
 from p2pchat.store import chats as store_chats
 from p2pchat.store import clearing as store_clearing
 from p2pchat.store import contacts as store_contacts
@@ -48,6 +49,7 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
         dict[ChatId, ChatTimer],
         _Counts,
         _Counts,
+        set[ChatId],
     ]:
         listed = _in_order(_listed(db)) if limit is None else _first(db, limit)
         last = [row.last for _, row in listed if row.last is not None]
@@ -59,9 +61,9 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
         }
         unread = [partner.chat for partner, row in listed if partner.group is not None and row.unread.count]
         mentions, asking = {chat: naming.mentioned(db, chat) for chat in unread}, store_links.counts(db, Role.ADMIN)
-        return listed, names, notes, store_timers.all(db), mentions, asking
+        return listed, names, notes, store_timers.all(db), mentions, asking, store_channels.frozen(db)
 
-    listed, names, notes, timers, mentions, requests = await engine.committer.read(query)
+    listed, names, notes, timers, mentions, requests, frozen = await engine.committer.read(query)
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
@@ -70,6 +72,7 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             **read_receipts.shown(row.unread),
             "mentions": mentions.get(row.chat.id, 0),
             "requests": requests.get(row.chat.id, 0),
+            "frozen": row.chat.id in frozen,
             "last": None
             if (last := row.last) is None
             else views.message(last, names[contact.chat], notes.get(last.pk, NOTHING), ahead),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ContactId
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.groups import joining as joins
-from p2pchat.engine.groups import links
+from p2pchat.engine.groups import joining, links
 from p2pchat.engine.groups.links import JoinRequest
 from p2pchat.engine.methods.groups import group_of
 from p2pchat.engine.runtime import views
@@ -71,9 +70,9 @@ async def answer_request(engine: Engine, *, chat: str, id: str, accept: bool = T
     return answered
 
 
-async def joining(engine: Engine) -> list[Json]:
+async def awaited_groups(engine: Engine) -> list[Json]:
     """Return the groups that the user has asked to join by an invite and is not in yet, the first one first."""
-    found = await engine.committer.read(joins.awaited)
+    found = await engine.committer.read(joining.awaited)
     return [{"name": group.name, "at": views.timestamp(group.at)} for group in found]
 
 

@@ -59,7 +59,14 @@ class GroupRequestsScreen(Panel[None]):
 
     def news(self, events: Sequence[Mapping[str, Any]]) -> None:
         if not self.busy and any(e["event"] == "group" and e["chat"] == self._group.chat for e in events):
-            self.begin(self._read(), "", self._failed)
+            self.run_worker(self._reread(), group="read", exclusive=True)
+
+    async def _reread(self) -> None:
+        """Read the requests again; what was said of the last answer stays."""
+        try:
+            await self._read()
+        except P2PChatError as exc:
+            self._failed(exc)
 
     def _failed(self, error: P2PChatError) -> None:
         self.say(said(error), "problem")

@@ -23,7 +23,7 @@ from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import NOTES, Archive, AwaitedGroup, Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import MARKS, brief, cut, displayable_line
-from p2pchat.tui.wording import CLOSED, MENTIONED, NOTICES, OPENED, VERIFIED, WAITING, mark, order, preview
+from p2pchat.tui.wording import CLOSED, FROZEN, MENTIONED, NOTICES, OPENED, VERIFIED, WAITING, mark, order, preview
 
 MAX_COUNTED = 999
 MAX_NUMBERED = 9
@@ -237,7 +237,7 @@ class ChatList(ScrollView, can_focus=True):
                 (row, place == at)
                 if not isinstance(row, Chat)
                 else (
-                    (row.label, row.verified, row.route, row.state, row.unread, row.mentions, row.requests),
+                    (row.label, row.verified, row.route, row.state, row.unread, row.mentions, row.requests, row.frozen),
                     row.id == self._current,
                     order(row, now),
                     two and (row.last, row.draft),
@@ -372,7 +372,9 @@ class ChatList(ScrollView, can_focus=True):
     def _told(self, chat: Chat | Archive, base: Style) -> list[Segment]:
         asking = chat.requests if isinstance(chat, Chat) else 0
         asked = [Segment(f" +{min(asking, MAX_COUNTED)}", base + self._part("requests"))] if asking else []
-        return [*asked, *self._unread(chat, base)]
+        frozen = isinstance(chat, Chat) and chat.frozen
+        alarm = [Segment(f" {FROZEN}", base + self._part("requests"))] if frozen else []
+        return [*alarm, *asked, *self._unread(chat, base)]
 
     def _unread(self, chat: Chat | Archive, base: Style) -> list[Segment]:
         if not chat.unread:
