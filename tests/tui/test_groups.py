@@ -249,7 +249,7 @@ def test_members_are_found_and_removed(tmp_path: Path, monkeypatch: pytest.Monke
     async def main() -> None:
         async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
             await enter(app, pilot, "/group members")
-            await until(pilot, lambda: "Football · 4 members" in take(app).shown)
+            await until(pilot, lambda: "4 members of Football" in take(app).shown)
             await until(pilot, lambda: "observer" in take(app).shown)
             assert "anna ✓" in take(app).shown
             await pilot.press("b", "o")
@@ -283,6 +283,16 @@ def test_only_pages_in_view_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
             await until(pilot, lambda: "m4999" in take(app).shown or "eve" in take(app).shown)
             offsets = [call["offset"] for call in node.named("group_members")]
             assert offsets == [0, 5_000, 4_900]
+
+    run(main())
+
+
+def test_a_long_name_leaves_room_for_how_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, size=(80, 24)) as (node, chat, app, pilot):
+            node.people[chat]["name"] = "Friday football " * 4
+            await enter(app, pilot, "/members")
+            await until(pilot, lambda: "─ 4 members of Friday football" in take(app).shown)
 
     run(main())
 
