@@ -111,6 +111,13 @@ def expire(db: Database, before: int) -> None:
     db.execute("DELETE FROM group_joins WHERE at < ?", (before,))
 
 
+def newest(db: Database, group: GroupId) -> JoinRow | None:
+    """Return the keys that we made last for a group, whoever would add us, or None."""
+    columns = ", ".join(JoinRow._fields)
+    row = db.query_one(f"SELECT {columns} FROM group_joins WHERE group_id = ? ORDER BY at DESC LIMIT 1", (group,))
+    return None if row is None else JoinRow(*row)
+
+
 def ended(db: Database, group: GroupId, contact: ContactId | None = None) -> None:
     """Forget the keys that we made for a group: it is here, or `contact` does not let us join it."""
     sql = "DELETE FROM group_joins WHERE group_id = ?1 AND (?2 IS NULL OR contact = ?2)"
