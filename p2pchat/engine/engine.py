@@ -253,6 +253,7 @@ class Engine:
         self.endings.committed(effects)
         self.files.committed(effects)
         self.group_upkeep.committed(effects)
+        self.log_carrier.saw(effects.group_items_seen)
         self.channels.committed(effects)
         for output in effects.outputs:
             output()

@@ -340,6 +340,34 @@ def test_what_could_not_be_saved_is_not_counted_as_read(tmp_path: Path, monkeypa
     run_world(tmp_path, main)
 
 
+def test_an_item_that_comes_again_costs_no_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another log, or after a contact has brought it. How far a log was read is saved all the same, later."""
+
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), _ = await found(world, 3)
+        await trio.sleep(600)
+        taken, came = list[tuple[object, bytes]](), log_duties.came
+
+        def count(tx: Transaction, pk: int, sealed: Sequence[bytes], upto: int) -> None:
+            taken.extend((tx.db, item) for item in sealed)
+            came(tx, pk, sealed, upto)
+
+        monkeypatch.setattr(log_duties, "came", count)
+        places = "SELECT relay, cursor FROM group_logs WHERE until IS NULL"
+        before: dict[bytes, int] = dict(carol.db.query(places))
+        await bob.call("send", chat="town", text="hello")
+        for node in (alice, carol):
+            await reads(node, "town", "hello")
+        await trio.sleep(600)
+        assert len(taken) == len(set(taken)), "nobody takes it twice"
+        assert bob.db not in [db for db, _ in taken], "nor what they wrote themselves"
+        after: dict[bytes, int] = dict(carol.db.query(places))
+        assert len(after) == 3
+        assert all(after[relay] > place for relay, place in before.items())
+
+    run_world(tmp_path, main)
+
+
 def test_what_nobody_can_open_leaves_no_trace_with_those_who_read_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         (_, bob, carol, *_), _ = await found(world, 1)

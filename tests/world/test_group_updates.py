@@ -178,7 +178,8 @@ def test_admins_keep_the_key_of_the_logs_when_they_replace_theirs(
 
         before = await seeds()
         assert b"" not in before
-        await update(alice)
-        assert await seeds() == before
+        for _ in range(2):  # the second time, what the log has is sealed to keys that are gone
+            await update(alice)
+            assert await seeds() == before
 
     run_world(tmp_path, main)

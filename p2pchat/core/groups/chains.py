@@ -11,9 +11,9 @@ State is a frozen value: a step returns a new one, and whoever fails to open a m
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
 from p2pchat.core import primitives as prim
@@ -73,8 +73,11 @@ def branch_keys(secret: bytes) -> list[bytes]:
 
 def by_branch(branches: Sequence[bytes], members: Iterable[MemberId]) -> Iterator[tuple[bytes, list[MemberId]]]:
     """Yield the key of each branch that has some of these members, with them, all in order."""
-    for number, owners in groupby(sorted(members), branch_of):
-        yield branches[number], list(owners)
+    ordered, end = sorted(members), 0
+    while end < len(ordered):
+        begin, number = end, branch_of(ordered[end])
+        end = bisect_right(ordered, number, begin, key=branch_of)
+        yield branches[number], ordered[begin:end]
 
 
 def head_keys(branch: bytes, members: Iterable[MemberId]) -> list[bytes]:

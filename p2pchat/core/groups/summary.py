@@ -156,7 +156,8 @@ class Summary:
         held = self._holders.get(step.event.id)
         if held is None:
             known = step.ancestors | step.bit
-            held = frozenset((view if known == view.known else LogView.of(self._log, known)).members())
+            then = view if known == view.known else LogView.of(self._log, known)
+            held = frozenset(then.added.keys() - then.gone.keys())  # as `members`, for thousands in a tenth of the time
         held |= added
         self._holders[entry.event.id] = held
         while len(self._holders) > MAX_HOLDERS:

@@ -246,7 +246,7 @@ def _settle_members(tx: Transaction, row: GroupRow, state: GroupState) -> None:
         at = tx.now if before else 0  # those whom we find there are no newcomers
     else:  # a log makes another value only of a member who has changed
         before = known.keys()
-        changed = [member for member in state.members.values() if known.get(member.id) is not member]
+        changed = [member for id, member in state.members.items() if known.get(id) is not member]
         muted = tx.memory.muted.get(row.chat, {})
         changed += [state.members[id] for id in muted.keys() | state.muted.keys() if id in state.members]
     tx.memory.settled[row.chat], tx.memory.muted[row.chat] = state.members, state.muted

@@ -40,7 +40,9 @@ def send(
     in_sessions = way is not GroupWay.LOGS or len(sealed) == 1
     everybody = way is GroupWay.CONTACTS or (in_sessions and _leads_on(item, way))
     for part in sealed:
-        pk = store_items.see(tx.db, row.chat, items.item_id(part), part if places else None, tx.now)
+        id = items.item_id(part)
+        pk = store_items.see(tx.db, row.chat, id, part if places else None, tx.now)
+        tx.group_items_seen.append(id)
         if pk is not None:
             logs.queue(tx, row, places, pk, message if part is sealed[-1] else None)
         followed = message if part is sealed[-1] else None

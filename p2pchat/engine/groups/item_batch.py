@@ -13,7 +13,8 @@ from typing import Self
 
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import EpochSecrets
-from p2pchat.core.ids import ItemId, MemberId, sender_of
+from p2pchat.core.groups.parts import Part
+from p2pchat.core.ids import ChatId, ItemId, MemberId, sender_of
 from p2pchat.engine.groups import carriage
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError, ProfileError
@@ -29,6 +30,36 @@ from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.members import MemberRow
 from p2pchat.store.groups.transcript import KeptMessage, PlacedMessage
+
+
+class PartsTogether:
+    """Parts of what is longer than an item, which are written only if the others do not come with them."""
+
+    def __init__(self, tx: Transaction, chat: ChatId) -> None:
+        self._tx = tx
+        self._chat = chat
+        self._parts: dict[bytes, dict[int, Part]] = {}
+
+    def keep(self, part: Part) -> bytes | None:
+        """Keep a part; return the whole, and keep its parts no more, if that was the last one."""
+        whole = part.whole
+        here = self._parts.get(whole)
+        if here is None:
+            if store_items.has_parts(self._tx.db, self._chat, whole):
+                return store_items.keep_part(self._tx.db, self._chat, part, self._tx.now)
+            here = self._parts[whole] = {}
+        here[part.which] = part
+        if len(here) < len(part.hashes):
+            return None
+        del self._parts[whole]
+        return b"".join(here[which].data for which in range(len(here)))
+
+    def write(self) -> None:
+        """Write the parts of what is not whole."""
+        parts, self._parts = self._parts, {}
+        for here in parts.values():
+            for part in here.values():
+                store_items.keep_part(self._tx.db, self._chat, part, self._tx.now)
 
 
 class ItemBatch:
@@ -51,6 +82,7 @@ class ItemBatch:
         self._chains: dict[int, dict[MemberId, Chain | None]] = {}
         self._moved: dict[int, dict[MemberId, Chain]] = {}
         self._kept: dict[tuple[int, MemberId, int], KeptMessage] = {}
+        self.parts = PartsTogether(tx, row.chat)
         self.gaps: dict[int, bool] = {}
         """By the pk of an epoch, whether messages of it are known of and have not arrived."""
 
@@ -68,6 +100,7 @@ class ItemBatch:
         db = self.tx.db
         seen, self._seen_now = self._seen_now, {}
         store_items.see_all(db, self._chat, seen, self.tx.now)
+        self.tx.group_items_seen += seen
         moved, self._moved = self._moved, {}
         for epoch, chains in moved.items():
             store_epochs.put_chains(db, epoch, chains)
@@ -75,6 +108,7 @@ class ItemBatch:
         store_transcript.add_all(db, self._chat, kept.values())
         heads, self._heads = self._heads, {}
         store_members.know_all(db, self._chat, heads)
+        self.parts.write()
 
     def forget(self) -> None:
         """Forget what was read: the group may be another now."""

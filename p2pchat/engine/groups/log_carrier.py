@@ -4,6 +4,9 @@ The store says which logs there are and what waits; it is read again whenever th
 read all logs of it; those of a large one are spread over them, and read another one hourly, or all while a message is
 missing, so that what one relay withholds is seen within the hour.
 
+An item comes by each log, and from contacts too. One that was just seen costs no transaction when it comes again; that
+its log was read up to there is saved with others, and where it is not, it comes once more.
+
 An item is put again, with growing pauses, until each log has it. Its message is stored once the first has.
 """
 
@@ -17,9 +20,10 @@ from typing import NamedTuple
 
 import trio
 
+from p2pchat.core.groups.items import item_id
 from p2pchat.core.groups.log_relays import LOGS, open_admin_seed
 from p2pchat.core.groups.roles import Role
-from p2pchat.core.ids import ChatId, DeviceId, EpochId, PeerKey, QueueId, RelayName
+from p2pchat.core.ids import ChatId, DeviceId, EpochId, ItemId, PeerKey, QueueId, RelayName
 from p2pchat.core.logs import LogKeys, log_keys
 from p2pchat.core.primitives import Random, hmac_sha256, sign_public
 from p2pchat.engine.delivery import group_rules, mailbox_queues
@@ -51,6 +55,12 @@ ITEMS_AT_ONCE = 256
 """Items that are taken in one transaction,"""
 PUT_AT_ONCE = 32
 """and that are put with one call."""
+MAX_RECENT = 4_096
+"""Items seen last that are remembered,"""
+MAX_COMPARED = 64
+"""and how many are compared with them at once: where more come, all are looked for in the store by one statement."""
+PLACES_SAVED_SECONDS = 60.0
+"""Seconds until it is saved how far logs were read in which nothing new has come."""
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, HOUR_SECONDS
 """Seconds until something is put again into a log that was not reached, or did not take it."""
 
@@ -172,6 +182,9 @@ class LogCarrier:
         self._visits = 0
         self._putting: dict[int, _Putting] = {}
         self._intake = LogIntake()
+        self._recent: dict[ItemId, None] = {}
+        self._unsaved: dict[int, int] = {}
+        self._passed_over = Wakeup()
         self._wake = Wakeup()
 
     @property
@@ -208,10 +221,17 @@ class LogCarrier:
                 self._places[pk] = place._replace(waiting=True)
         self._wake.set()
 
+    def saw(self, ids: Collection[ItemId]) -> None:
+        """Note that these items are known, and on disk."""
+        self._recent.update(dict.fromkeys(ids))
+        while len(self._recent) > MAX_RECENT:
+            del self._recent[next(iter(self._recent))]
+
     async def run(self) -> None:
         """Put what waits, and visit what is not always watched, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._visit)
+            nursery.start_soon(self._save_places)
             while True:
                 self._wake.clear()
                 next_at = math.inf
@@ -306,6 +326,10 @@ class LogCarrier:
         if not self._intake.take(self._places[pk].chat, relay, items, trio.current_time()):
             self._watch()  # without it; these items are read again, since nobody has noted their place
             return
+        if items and self._recent and len(items) <= MAX_COMPARED:
+            items = [one for one in items if item_id(one[1]) not in self._recent]
+            if not items:
+                self._pass_over(pk, upto)
         try:
             for start in range(0, len(items), ITEMS_AT_ONCE):
                 some = items[start : start + ITEMS_AT_ONCE]
@@ -338,9 +362,30 @@ class LogCarrier:
                 except (NodeError, UsageError):
                     log.info("an item of a group could not be taken")
             await submit(log_duties.came, pk, [], upto)
+        self._unsaved.pop(pk, None)
+        self._moved_on(pk, upto)
+
+    def _pass_over(self, pk: int, upto: int) -> None:
+        """Note that a log was read up to a place, with nothing new on the way."""
+        self._unsaved[pk] = upto
+        self._passed_over.set()
+        self._moved_on(pk, upto)
+
+    def _moved_on(self, pk: int, upto: int) -> None:
         known = self._places.get(pk)
         if known is not None:
             self._places[pk] = known._replace(cursor=max(upto, known.cursor))
+
+    async def _save_places(self) -> None:
+        """Save how far logs were read in which nothing new has come, now and then."""
+        while True:
+            self._passed_over.clear()
+            if not self._unsaved:
+                await self._passed_over.wait()
+            await trio.sleep(PLACES_SAVED_SECONDS)
+            places, self._unsaved = self._unsaved, {}
+            if places:
+                self._committer.post(log_duties.read_upto, places, lazy=True)
 
     def logs_up(self, relay: RelayName) -> None:
         """Put what waits for a relay that answers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from p2pchat.core import mailbox
@@ -61,6 +61,12 @@ def came(tx: Transaction, pk: int, sealed: Sequence[bytes], upto: int) -> None:
     fitting = [item for item in sealed if len(item) in items.SIZES and item.startswith(epoch.tag)]
     if row is not None and fitting:
         receive.take_all(tx, row, fitting, Route.MAILBOX)
+
+
+def read_upto(tx: Transaction, places: Mapping[int, int]) -> None:
+    """Note how far logs, by pk, were read, where nothing new has come."""
+    for pk, place in places.items():
+        store_logs.read_upto(tx.db, pk, place)
 
 
 def placed(tx: Transaction, pk: int, results: Sequence[tuple[int, MessageId | None, int]]) -> None:

@@ -182,7 +182,7 @@ def _apply(
     """
     tx = batch.tx
     if isinstance(item, PartItem):
-        whole = store_items.keep_part(tx.db, row.chat, item.part, tx.now)
+        whole = batch.parts.keep(item.part)
         outcome = ItemOutcome.TAKEN if whole is None else _apply(batch, row, epoch, items.open_whole(whole), route)
         return (
             outcome if outcome is not ItemOutcome.DROPPED else ItemOutcome.TAKEN

@@ -19,6 +19,7 @@ from p2pchat.core.ids import (
     ContactId,
     EnvelopeId,
     InputSource,
+    ItemId,
     MailOwner,
     MessageId,
     QueueId,
@@ -121,6 +122,8 @@ class Effects:
     """Whether logs at relays are to be read or appended to that were not before, or not any more,"""
     group_logs_waiting: dict[int, None] = field(default_factory=dict)
     """and into which, by pk, something new is to be put."""
+    group_items_seen: list[ItemId] = field(default_factory=list)
+    """Items that are known from now on, and say nothing when they come again."""
 
     # --- channels
 

@@ -49,6 +49,10 @@ MAX_AHEAD_BYTES = 512 << 10
 """Bytes that wait to be passed on, above which nothing more is asked for."""
 MAX_WAITING_BYTES = 2 << 20
 """Bytes that wait to be passed on, above which nothing is read from the stream."""
+LARGE_BYTES = 16 << 10
+"""The size of a blob that is most often a part of something longer,"""
+GATHER_SECONDS = 0.02
+"""and for how long the others are waited for then."""
 
 
 class NoLogs:
@@ -355,6 +359,9 @@ class _LogClient:
             while not self._arrived:
                 self._passed_on.clear()
                 await self._passed_on.wait()
+            newest = self._arrived[-1]
+            if newest.items and len(newest.items[-1][1]) >= LARGE_BYTES and not newest.more:
+                await trio.sleep(GATHER_SECONDS)
             arrivals = self._arrived.popleft()
             watched, items, more = arrivals.watched, list(arrivals.items), arrivals.more
             while self._arrived and self._arrived[0].watched is watched:

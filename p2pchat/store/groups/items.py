@@ -167,6 +167,11 @@ def keep_part(db: Database, owner: ChatId | ContactId, part: Part, at: int) -> b
     return b"".join(data for (data,) in rows)
 
 
+def has_parts(db: Database, owner: ChatId | ContactId, whole: bytes) -> bool:
+    """Return whether parts of this whole wait for the others."""
+    return db.query_one("SELECT 1 FROM group_parts WHERE owner = ? AND hash = ? LIMIT 1", (owner, whole)) is not None
+
+
 def keep_early(db: Database, contact: ContactId, group: GroupId, id: bytes, item: bytes, at: int) -> None:
     """Keep an item of a group in which we are not yet, for the welcome of a contact who has added us. It lies among the
     parts that came from them, whose number is limited. at: ms.

@@ -166,6 +166,20 @@ def test_items_that_come_together_do_what_they_do_one_by_one(
     run_world(tmp_path, main)
 
 
+def test_parts_that_come_together_are_joined_without_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        _, bob, items = await written(world, monkeypatch)
+        kept = list[object]()
+        monkeypatch.setattr(store_items, "keep_part", lambda *part: kept.append(part))
+        await deliver_together(bob, items)
+        assert (await said(bob, CHAT))[-1] == "x" * 20_000
+        assert kept == []
+
+    run_world(tmp_path, main)
+
+
 class Statements:
     """Counts the statements of a database; many of one kind that are run together count once."""
 

@@ -105,6 +105,28 @@ def test_what_comes_of_a_log_while_it_is_taken_is_passed_on_together(tmp_path: P
     run(main)
 
 
+def test_parts_of_something_long_are_passed_on_together(tmp_path: Path) -> None:
+    """Others, which may be messages, at once."""
+    large = [blob(number, log_client.LARGE_BYTES) for number in range(5)]
+
+    async def main() -> None:
+        async with relay(tmp_path) as at, client(at.stream) as scene:
+            sender, letters = await member(at), scene.letters
+            scene.boxes.logs.watch(AT_RELAY, [(GROUP, 0)])
+            await letters.until(lambda: bool(letters.ended_at))
+            letters.log_batches.clear()
+            for part in large:
+                await sender.put(0, part)
+            await letters.until(lambda: letters.items(GROUP) == large)
+            assert letters.log_batches == [5]
+            began = trio.current_time()
+            await sender.put(0, ITEMS[0])
+            await letters.until(lambda: letters.items(GROUP) == [*large, ITEMS[0]])
+            assert trio.current_time() == began
+
+    run(main)
+
+
 def test_after_a_lost_connection_each_log_goes_on_where_it_was_passed_on(tmp_path: Path) -> None:
     other = group_log("another")
 

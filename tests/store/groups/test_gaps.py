@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.groups.epochs import derive
-from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId
+from p2pchat.core.ids import ChatId, EpochId, GroupId, MemberId, MessageId, sender_of
 from p2pchat.lib.times import DAY_MS, HOUR_MS, MINUTE_MS
 from p2pchat.store import chats
+from p2pchat.store import messages as store_messages
 from p2pchat.store.chats import ChatKind, ChatRow
 from p2pchat.store.database import Database
 from p2pchat.store.groups import epochs, gaps, groups
 from p2pchat.store.groups.groups import GroupRow
+from p2pchat.store.messages import MessageRow
 from tests.support.databases import new_database
 
 CHAT = ChatId(b"the chat")
@@ -79,6 +82,9 @@ def test_somebody_is_asked_from_the_time_that_was_set(tmp_path: Path) -> None:
     assert gaps.chats(db) == [CHAT]
     assert gaps.chats(db, 1) == [CHAT]
     assert gaps.chats(db, 0) == []
+    for gap in gaps.missing(db, CHAT):
+        gaps.give_up(db, gap)
+    assert (gaps.chats(db), gaps.missing(db, CHAT), gaps.to_ask(db, CHAT, NOW, HOUR_MS, 9)) == ([], [], [])
     db.close()
 
 
@@ -89,7 +95,7 @@ def test_a_later_message_of_its_author_stands_above_one_that_names_it(tmp_path: 
     gaps.add(db, epoch, BOB, 1, CAROL, NOW, NOW)
     (known, other) = gaps.missing(db, CHAT)
     assert (known.named_by, known.since, other.named_by) == (BOB, NOW, CAROL)
-    assert [gaps.count(db, epoch, ALICE, by) for by in (None, BOB, CAROL)] == [1, 1, 1]
+    assert [gaps.count(db, epoch, ALICE, by) for by in (None, BOB, CAROL, ALICE)] == [1, 1, 1, 0]
     gaps.add(db, epoch, ALICE, 1, None, NOW + 1, NOW + 1)
     gaps.add(db, epoch, ALICE, 1, BOB, NOW + 1, NOW + 1)
     (known, _) = gaps.missing(db, CHAT)
@@ -101,7 +107,7 @@ def test_a_later_message_of_its_author_stands_above_one_that_names_it(tmp_path: 
 
 def test_of_several_rows_of_an_author_the_one_that_stands_for_others_changes(tmp_path: Path) -> None:
     db, epoch = opened(tmp_path / "db")
-    for member, number, messages in ((ALICE, 5, 3), (ALICE, 7, 1), (ALICE, 9, 1), (BOB, 8, 4)):
+    for member, number, messages in ((ALICE, 5, 3), (ALICE, 7, 1), (ALICE, 9, 1), (BOB, 10, 4)):
         gaps.add(db, epoch, member, number, None, NOW, NOW, messages)
     gaps.give_up(db, gaps.missing(db, CHAT)[2])
     gaps.widen(db, epoch, ALICE, 12, 3)
@@ -109,13 +115,24 @@ def test_of_several_rows_of_an_author_the_one_that_stands_for_others_changes(tmp
     def rows() -> list[tuple[int, int]]:
         return db.query("SELECT number, messages FROM group_gaps ORDER BY number")
 
-    assert rows() == [(5, 3), (7, 1), (8, 4), (12, 4)]
+    assert rows() == [(5, 3), (7, 1), (10, 4), (12, 4)]
     gaps.arrived(db, epoch, ALICE, 6, NOW)
-    assert rows() == [(5, 3), (7, 1), (8, 4), (12, 3)]
+    assert rows() == [(5, 3), (7, 1), (10, 4), (12, 3)]
     gaps.arrived(db, epoch, ALICE, 3, NOW)
-    assert rows() == [(5, 2), (7, 1), (8, 4), (12, 3)]
+    assert rows() == [(5, 2), (7, 1), (10, 4), (12, 3)]
     epochs.skip(db, epoch, ALICE, [(11, bytes(32))], NOW)
     gaps.arrived(db, epoch, ALICE, 12, NOW)
-    assert rows() == [(5, 2), (7, 1), (8, 4), (11, 2)]
-    assert [gap.number for gap in gaps.missing(db, CHAT)] == [5, 7, 8], "whoever is not asked for 12 is not for these"
+    assert rows() == [(5, 2), (7, 1), (10, 4), (11, 2)]
+    epochs.skip(db, epoch, BOB, [(9, bytes(32))], NOW)
+    (gap,) = [gap for gap in gaps.missing(db, CHAT) if gap.member == BOB]
+    gaps.asked(db, gap, 2, NOW + 1)
+    line = MessageRow(MessageId(bytes(16)), CHAT, sender_of(BOB), 0, 1, "", NOW, DeliveryState.RECEIVED)
+    assert store_messages.insert(db, line) is not None
+    gaps.told(db, gap, 1)
+    gaps.arrived(db, epoch, BOB, 10, NOW + MINUTE_MS)
+    (gap,) = gaps.of_notice(db, 1)
+    assert (gap.number, gap.since, gap.messages, gap.asked, gap.given_up) == (9, NOW, 3, 0, False)
+    assert gap in gaps.to_ask(db, CHAT, NOW + MINUTE_MS, HOUR_MS, 9)
+    assert gap not in gaps.to_ask(db, CHAT, NOW + MINUTE_MS - 1, HOUR_MS, 9)
+    assert [gap.number for gap in gaps.missing(db, CHAT)] == [5, 7, 9], "whoever is not asked for 12 is not for these"
     db.close()
