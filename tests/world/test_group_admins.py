@@ -9,10 +9,12 @@ import pytest
 import trio
 
 from p2pchat.core.content import Content, encode_content
-from p2pchat.core.contents import Text
-from p2pchat.core.groups import epochs
+from p2pchat.core.contents import GroupLost, Text
+from p2pchat.core.groups import epochs, welcome
 from p2pchat.core.ids import MemberId
+from p2pchat.engine.delivery import outbound
 from p2pchat.engine.files import transfers
+from p2pchat.engine.groups import welcoming
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
 from p2pchat.lib.times import HOUR_SECONDS
@@ -289,3 +291,95 @@ def test_who_was_removed_keeps_the_keys_for_a_day_and_no_longer(tmp_path: Path) 
             assert carol.db.query(f"SELECT count(*) FROM {table}") == [(0,)]
 
     run_world(tmp_path, main)
+
+
+def test_who_is_added_by_two_at_once_is_one_member(tmp_path: Path) -> None:
+    """They were away when both asked for their keys."""
+
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await alice.call("set_group", chat="hikers", key="invites", value="members")
+        await until(partial(has, bob, "invites", "members"))
+        carol = await world.start("carol")
+        for node in (alice, bob):
+            await befriend(node, carol)
+        await carol.stop()
+        for node in (alice, bob):
+            await node.call("add_members", chat="hikers", contacts=["carol"])
+        carol = await world.start("carol")
+        await has_members(carol, "hikers", 3)
+        await trio.sleep(600)
+        for node in (alice, bob, carol):
+            await has_members(node, "hikers", 3)
+            await node.call("send", chat="hikers", text=f"{node.name} is here")
+        await reads(alice, "hikers", "bob is here", "carol is here")
+        await reads(carol, "hikers", "alice is here", "bob is here")
+
+    run_world(tmp_path, main)
+
+
+def test_an_admin_who_was_restored_from_a_copy_is_no_suspect(tmp_path: Path) -> None:
+    """The copy has forgotten what they signed last. Nothing is signed with those numbers before they hear of it."""
+
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await alice.call("set_role", chat="hikers", member="bob", role="admin")
+        await until(partial(has, bob, "role", "admin"))
+        await bob.call("set_group", chat="hikers", key="topic", value="one")
+        await until(partial(has, alice, "topic", "one"))
+        copy = bob.copy()
+        await bob.call("set_group", chat="hikers", key="topic", value="two")
+        for node in (alice, world.nodes["carol"]):
+            await until(partial(has, node, "topic", "two"))
+        for node in (alice, bob, world.nodes["carol"]):
+            await node.stop()
+        await world.sleep_days(8)
+        world.put_back(copy)
+        bob = await world.start("bob")
+        await trio.sleep(3600)  # new keys are due, and nobody else is there to make them
+        alice, carol = await world.start("alice"), await world.start("carol")
+        await until(partial(has, bob, "topic", "two"))
+        await bob.call("set_group", chat="hikers", key="topic", value="three")
+        for node in (alice, carol):
+            await until(partial(has, node, "topic", "three"))
+            log = [one["text"] for one in await node.call("log", chat="hikers")]
+            assert not any("different things" in text for text in log)
+        await bob.call("send", chat="hikers", text="back")
+        await reads(alice, "hikers", "back")
+
+    run_world(tmp_path, main)
+
+
+async def has(node: WorldNode, key: str, value: str) -> bool:
+    group = await node.call("group", chat="hikers")
+    return bool({**group, **group["settings"]}[key] == value)
+
+
+def test_a_group_whose_log_is_too_long_for_newcomers_goes_on_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice, bob, _ = await found(world, "alice", "bob", "carol")
+        await befriend(alice, await world.start("dave"))
+        monkeypatch.setattr(welcome, "fits", lambda events, size: False)
+        with pytest.raises(NotNow, match="takes no more"):
+            await alice.call("add_members", chat="hikers", contacts=["dave"])
+        with monkeypatch.context() as patched:
+            patched.setattr(welcoming, "can_send", lambda tx, row: True)
+            await alice.call("add_members", chat="hikers", contacts=["dave"])
+        await bob.engine.committer.submit(is_lost)
+        await trio.sleep(600)
+        assert await members(alice, "hikers") == {"me", "bob", "carol"}
+        await alice.call("remove_member", chat="hikers", member="carol")
+        await has_members(bob, "hikers", 2)
+        assert [one["op"] for one in await alice.call("group_log", chat="hikers")][-1] == "remove"
+
+    run_world(tmp_path, main)
+
+
+def is_lost(tx: Transaction) -> None:
+    """Ask for new keys."""
+    (chat,) = store_groups.chats(tx.db)
+    row = store_groups.get(tx.db, chat)
+    assert row is not None
+    outbound.queue(tx, tx.find("alice"), GroupLost(row.group_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -132,6 +133,38 @@ def test_a_member_who_floods_is_stopped_and_the_others_go_on(tmp_path: Path, mon
         await heard(alice, "too much, bob")
         await alice.call("send", chat=CHAT, text="indeed")
         await heard(carol, "indeed")
+
+    run_world(tmp_path, main)
+
+
+def test_an_event_that_only_one_member_is_told_of_reaches_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its author says that all have it. Those whom it is kept from could not read that one member any more."""
+
+    async def main(world: World) -> None:
+        nodes = [await world.start(name) for name in ("mallory", "alice", "carol", "dave")]
+        mallory, alice, carol, _ = nodes
+        for node, other in itertools.combinations(nodes, 2):
+            await befriend(node, other)
+        await mallory.call("create_group", name=CHAT, contacts=["alice", "carol", "dave"])
+        for node in nodes:
+            await has_members(node, CHAT, 4)
+        carry = pairwise.carry
+
+        def tell(tx: Transaction, row: GroupRow, epoch: EpochRow, sealed: bytes, *more: Any, **rest: Any) -> None:
+            if tx.db is not mallory.db:
+                carry(tx, row, epoch, sealed, *more, **rest)
+                return
+            known = tuple(store_members.first(tx.db, row.chat, 8))
+            outbound.queue(tx, tx.find("carol"), GroupItem(row.group_id, sealed, known))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(pairwise, "carry", tell)
+            await mallory.call("remove_member", chat=CHAT, member="dave")
+            await has_members(carol, CHAT, 3)
+        await mallory.stop()
+        await has_members(alice, CHAT, 3)
+        await carol.call("send", chat=CHAT, text="among us")
+        await reads(alice, CHAT, "among us")
 
     run_world(tmp_path, main)
 

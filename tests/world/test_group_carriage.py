@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core.contents import GroupWelcome, Payload
+from p2pchat.core.contents import GroupMeet, GroupWelcome, Payload
 from p2pchat.core.ids import ContactId
+from p2pchat.engine.contents import group_meet
 from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime.group_limits import MEETS
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
+from p2pchat.store import partners
 from p2pchat.store.contacts import Contact
+from p2pchat.store.groups import groups as store_groups
 from tests.support.group_worlds import found, has_members, reads, said, talk
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -98,6 +102,34 @@ def test_contacts_find_each_other_in_a_group_and_need_nobody_between_them(tmp_pa
         await reads(carol, "hikers", "without alice")
         await carol.call("send", chat="hikers", text="yes")
         await reads(bob, "hikers", "yes")
+
+    run_world(tmp_path, main)
+
+
+def test_a_member_has_contacts_looked_for_a_few_times_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks that say nothing cost whoever has many contacts as much as those that do."""
+
+    async def main(world: World) -> None:
+        alice, bob = await found(world, "alice", "bob")
+        await trio.sleep(60)
+        looked, pairs = list[None](), group_meet._pairs
+
+        def count(tx: Transaction) -> list[tuple[Contact, bytes]]:
+            looked.append(None)
+            return pairs(tx)
+
+        def send(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            group = partners.of(tx.db, chat)
+            assert group is not None
+            outbound.queue(tx, group, GroupMeet((bytes(8),)))
+
+        monkeypatch.setattr(group_meet, "_pairs", count)
+        for _ in range(3 * MEETS.burst):
+            await bob.engine.committer.submit(send)
+        await bob.call("send", chat="hikers", text="that was all")
+        await reads(alice, "hikers", "that was all")
+        assert 0 < len(looked) <= MEETS.burst
 
     run_world(tmp_path, main)
 

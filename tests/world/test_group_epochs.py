@@ -15,6 +15,7 @@ from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.core.groups.roles import Role
 from p2pchat.engine.groups import catching_up, changes, duties, gaps, history, welcoming
 from p2pchat.engine.groups import upkeep as group_upkeep
+from p2pchat.engine.runtime.group_limits import LOSSES
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull, NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_SECONDS
@@ -265,6 +266,36 @@ def test_what_cannot_be_looked_for_at_the_start_is_looked_for_later(
         monkeypatch.setattr(gaps, "begin", begun.append)
         await trio.sleep(2 * HOUR_SECONDS)
         assert len(begun) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_one_member_has_new_keys_made_a_few_times_a_day(tmp_path: Path) -> None:
+    """Each time takes a place in the log of all, which has only so many."""
+
+    async def main(world: World) -> None:
+        alice, _, _ = await found(world, "alice", "bob", "carol")
+
+        def ask(name: str) -> Callable[[Transaction], None]:
+            def act(tx: Transaction) -> None:
+                row = store_groups.get(tx.db, *store_groups.chats(tx.db))
+                assert row is not None
+                catching_up.lost(tx, tx.find(name), GroupLost(row.group_id))
+
+            return act
+
+        async def made() -> int:
+            log = await alice.call("group_log", chat="hikers")
+            return sum(one["op"] == "rotate" for one in log)
+
+        for _ in range(12):
+            await alice.engine.committer.submit(ask("bob"))
+            await trio.sleep(HOUR_SECONDS + 120)
+        assert LOSSES.burst <= await made() <= LOSSES.burst + 2, "and what is regained in half a day"
+        before = await made()
+        await alice.engine.committer.submit(ask("carol"))
+        await trio.sleep(2 * HOUR_SECONDS)
+        assert await made() == before + 1
 
     run_world(tmp_path, main)
 

@@ -14,10 +14,12 @@ from p2pchat.core import mailbox
 from p2pchat.core.contents import GroupItem, Payload
 from p2pchat.core.groups import items as group_items
 from p2pchat.core.groups.epochs import Leaf
+from p2pchat.core.groups.events import RotateEpoch
 from p2pchat.core.groups.log_relays import LOGS, MAX_LOG_RELAYS, LogRelay, make_log_relays
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.groups import changes, history, log_carrier, log_duties, log_intake, logs, pairwise, receive
+from p2pchat.engine.runtime.group_limits import RELAYS
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import Busy, DiskFull
 from p2pchat.store.contacts import Contact
@@ -271,8 +273,84 @@ def test_a_small_group_is_known_to_no_relay(tmp_path: Path) -> None:
         await reads(carol, "town", "hello")
         await trio.sleep(60)
         assert not any(tower.logs.values())
+        assert not any(world.nodes[name].engine.log_carrier.places for name in NAMES[:3]), "nor who reads it"
 
     run_world(tmp_path, main)
+
+
+def test_a_group_that_has_become_small_leaves_its_logs_within_a_day(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        (alice, bob, *_), (tower,) = await found(world, 1, NAMES[:9])
+        await until(lambda: _is(follows(bob, tower)))
+        await alice.call("remove_member", chat="town", member="ivan")
+        await has_members(bob, "town", 8)
+        assert not follows(bob, tower)
+        assert bob.engine.log_carrier.places, "somebody may not know of it yet"
+        await bob.call("send", chat="town", text="among eight")
+        await reads(alice, "town", "among eight")
+        await world.sleep_days(2)
+        await trio.sleep(2 * 3700)
+        assert not bob.engine.log_carrier.places
+
+    run_world(tmp_path, main)
+
+
+def test_a_group_has_members_go_to_few_relays_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever manages a group could hire their nodes to connect to others, as often as they like."""
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    async def main(world: World) -> None:
+        (alice, bob), (tower,) = await found(world, 1, NAMES[:2])
+        await until(lambda: _is(follows(bob, tower)))
+
+        def name(tx: Transaction) -> None:
+            (chat,) = store_groups.chats(tx.db)
+            row = store_groups.get(tx.db, chat)
+            assert row is not None
+            known = LOGS.read(history.log_of(tx, chat).state.settings)
+            assert known is not None
+            relay = LogRelay(PeerKey(tx.random(32)), known.relays[0].address, b"")
+            changes.change_setting(tx, row, LOGS.key, replace(known, relays=(relay,)).value())
+
+        for _ in range(RELAYS.burst + 10):
+            await alice.engine.committer.submit(name)
+            await trio.sleep(30)
+        (chat,) = store_groups.chats(bob.db)
+        newest = LOGS.read(bob.engine.committer.memory.logs[chat].state.settings)
+        assert newest is not None
+        ((relays,),) = bob.db.query("SELECT seq FROM sqlite_sequence WHERE name = 'group_logs'")
+        assert RELAYS.burst <= relays < RELAYS.burst + 5, "some are regained meanwhile"
+        await world.sleep_days(1)
+        await trio.sleep(2 * 3700)
+        assert [log.at for log in store_logs.all(bob.db) if log.until is None] == [*newest.relays], "later it follows"
+
+    run_world(tmp_path, main)
+
+
+def test_of_logs_that_are_over_so_many_are_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a group that people join all day long, those of a day would be more than a relay lets anybody open."""
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+    monkeypatch.setattr(logs, "MAX_READ_ON", 3)
+
+    async def main(world: World) -> None:
+        (alice, bob), (tower,) = await found(world, 1, NAMES[:2])
+        for _ in range(6):
+            await alice.engine.committer.submit(rotate)
+            await trio.sleep(60)
+        await until(lambda: _is(follows(bob, tower)))
+        places = [*bob.engine.log_carrier.places.values()]
+        assert len(places) == 4
+        assert places[0].pk == max(place.pk for place in places), "what is in use is opened first"
+
+    run_world(tmp_path, main)
+
+
+def rotate(tx: Transaction) -> None:
+    """Make new keys for the only group."""
+    (chat,) = store_groups.chats(tx.db)
+    row = store_groups.get(tx.db, chat)
+    assert row is not None
+    changes.make(tx, row, RotateEpoch())
 
 
 def test_a_relay_that_refuses_for_a_while_gets_it_later(tmp_path: Path) -> None:

@@ -53,7 +53,10 @@ async def stop(nodes: Iterable[WorldNode]) -> None:
 async def _missing(world: World, victim: str, cut_at: int | None, loss: Loss) -> int:
     """A message of carol does not come to bob, who asks for it in vain, and gets it later."""
     loss.answers = True
-    await stop(await found(world, "alice", "bob", "carol"))
+    nodes = await found(world, "alice", "bob", "carol")
+    for node in nodes:  # else what bob's and carol's nodes write as they join may be lost too
+        await until(partial(_has_met_both, node))
+    await stop(nodes)
     async with people(world, ("alice", "bob", "carol"), victim, cut_at, hours=48) as living:
         alice, bob, carol = living
         loss.name = "bob"
@@ -82,6 +85,11 @@ async def _missing(world: World, victim: str, cut_at: int | None, loss: Loss) ->
         assert sorted(await bob.ask(lambda node: said(node, CHAT))) == ["I read that", "later", "lost"]
         assert sorted(await alice.ask(lambda node: said(node, CHAT))) == ["later", "lost"]
     return next(one for one in living if one.name == victim).boundaries
+
+
+async def _has_met_both(node: WorldNode) -> bool:
+    await trio.lowlevel.checkpoint()
+    return node.db.query("SELECT count(*) FROM group_transcript WHERE number = 0") == [(2,)]
 
 
 def _give(tx: Transaction, chat: ChatId, epoch: EpochRow) -> None:

@@ -43,9 +43,10 @@ MAX_VOID_BYTES = 4 * 1024 * 1024
 """Of one author who has been removed, or has signed a number twice: it may sign events that name old ones for ever, all
 of which are right and void; they must not fill the log."""
 MAX_JUNIORS = 4_096
-MAX_JUNIORS_BYTES = 16 * 1024 * 1024
+MAX_JUNIORS_BYTES = 2 * 1024 * 1024
 """Of events by which moderators mute, and members and moderators add people where a setting lets them: one of them, or
-many that one has added, could fill the log, and nobody could remove them any more."""
+many that one has added, could fill the log, and nobody could remove them any more; or make it too long for newcomers,
+who are sent all of it in 6 MB (`welcome.fits`)."""
 FULL = "members and moderators have done too much in it"
 MAX_REFUSED = 4_096
 MAX_VIEWS = 4

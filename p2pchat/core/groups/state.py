@@ -49,7 +49,7 @@ class OpenRecovery:
     """A request to replace a lost owner, of which no owner has spoken since.
 
     member: who is to be the owner. needed: how many admins have to ask for it, and then to confirm it. asked,
-    confirmed: who did. requests: the events that ask, whose age is what is confirmed.
+    confirmed: who did. requests: the first event of each that asks, whose age is what is confirmed.
     """
 
     member: MemberId

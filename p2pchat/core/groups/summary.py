@@ -121,14 +121,17 @@ class Summary:
             requests = rights.open_requests(self._log, view, member, rule)
             asking = [entry for entry in requests if isinstance(entry.event.action, RecoverOwner)]
             confirming = [entry for entry in requests if isinstance(entry.event.action, ConfirmRecovery)]
+            first = dict[MemberId, LogEntry]()  # whoever asks twice counts once, since the first time
+            for entry in sorted(asking, key=lambda entry: entry.order):
+                first.setdefault(entry.event.author_id, entry)
             if asking:
                 cases.append(
                     OpenRecovery(
                         member=member,
                         needed=rule.needed,
-                        asked=frozenset(entry.event.author_id for entry in asking),
+                        asked=frozenset(first),
                         confirmed=frozenset(entry.event.author_id for entry in confirming),
-                        requests=tuple(sorted(entry.event.id for entry in asking)),
+                        requests=tuple(sorted(entry.event.id for entry in first.values())),
                     )
                 )
         return tuple(cases)

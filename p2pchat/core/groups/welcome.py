@@ -82,6 +82,19 @@ _ANY_PRIVATE = bytes(range(1, 33))
 """For a product that is not used: only whether the other key is of small order."""
 
 
+def fits(events: int, log_bytes: int) -> bool:
+    """Return whether so many events, of so many bytes together, can be sent to a newcomer."""
+    try:
+        parts.part_room(PART_ROOM, log_bytes + 4 * events + _AROUND_LOG)
+    except ValueError:
+        return False
+    return events <= MAX_EVENTS
+
+
+_AROUND_LOG = 256
+"""Bytes of a welcome that are not its log, at most."""
+
+
 def cut_welcome(welcome: Welcome) -> tuple[Part, ...]:
     """Return the parts of a welcome, each for one content. Raises ValueError for a log that is too long."""
     whole = encode(

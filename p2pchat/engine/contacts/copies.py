@@ -78,3 +78,9 @@ def restored_at(db: Database) -> int:
 
 def _packed(mark: instance.Mark) -> bytes:
     return mark[0] + mark[1].to_bytes(8, "big", signed=True)
+
+
+def started_at(tx: Transaction) -> int:
+    """Return when (ms) this profile was started from a copy for the last time, to seconds; 0 for never."""
+    epoch = meta.get_int(tx.db, EPOCH_KEY)
+    return EPOCHS_BEGAN + epoch * EPOCH_LASTS if epoch else 0

@@ -29,6 +29,8 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: GroupMee
     if row is None:
         return
     author, marks = member_of(contact.id), set(payload.marks)
+    if not tx.memory.group_limits.may_meet(row.chat, author, tx.now):
+        return
     for known, pair in _pairs(tx):
         if mark_for(pair, row.group_id, author) in marks:
             store_members.is_contact(tx.db, row.chat, author, known.id)

@@ -24,7 +24,8 @@ def unsent(tx: Transaction, contact: Contact) -> list[MessageId]:
 
 def passed_on(tx: Transaction, ids: Iterable[MessageId], route: Route | None) -> None:
     """Note that somebody, or a relay, has messages of ours that were written in groups. Other ids are ignored."""
-    if not tx.has_groups():
+    ids = list(ids)
+    if not ids or not tx.has_groups():
         return
     at = views.timestamp(tx.now)
     for chat, message_id in store_groups.stored(tx.db, ids, tx.now, route):

@@ -23,6 +23,7 @@ from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import members as store_members
+from p2pchat.store.groups.groups import GroupRow
 
 PATIENCE_MS = 10 * MINUTE_MS
 """How long an item waits for its epoch or its parents before we ask: mostly they are under way."""
@@ -40,6 +41,11 @@ def check(tx: Transaction, chat: ChatId) -> None:
     row = store_groups.present(tx.db, chat)
     if row is None:
         return
+    _ask(tx, row)
+
+
+def _ask(tx: Transaction, row: GroupRow) -> None:
+    chat = row.chat
     tx.memory.lost_asked[chat] = tx.now
     for member, contact in reach.within(tx, chat).items():
         manager = store_members.get(tx.db, chat, member)
@@ -61,7 +67,8 @@ def lost(tx: Transaction, contact: Contact, payload: GroupLost) -> None:
     row = store_groups.of_group(tx.db, payload.group)
     if row is not None:
         for member in store_members.of_contact_in(tx.db, row.chat, contact.id):
-            tx.memory.lost_members[row.chat, member] = tx.now
+            if tx.memory.group_limits.may_lose(row.chat, member, tx.now):
+                tx.memory.lost_members[row.chat, member] = tx.now
         _answer(tx, row.chat)
 
 
@@ -81,7 +88,7 @@ def _answer(tx: Transaction, chat: ChatId) -> None:
     for member in asking:
         del tx.memory.lost_members[chat, member]
     contacts = reach.within(tx, chat)
-    if row is None or row.role > Role.ADMIN or contacts.keys().isdisjoint(asking):
+    if row is None or row.role > Role.ADMIN or contacts.keys().isdisjoint(asking) or not welcoming.can_send(tx, row):
         return
     tx.memory.lost_answered[chat] = tx.now
     try:
@@ -95,13 +102,17 @@ def _answer(tx: Transaction, chat: ChatId) -> None:
 
 
 def skip_copied(tx: Transaction) -> None:
-    """After a start from a copy, leave out numbers of our chains that the other copy may have used."""
+    """After a start from a copy, leave out numbers of our chains that the other copy may have used. Where others go by
+    the numbers of our events, ask for the log: those that the other copy has signed are in it.
+    """
     copy = meta.get_int(tx.db, EPOCH_KEY)
     if copy == meta.get_int(tx.db, _COPY):
         return
     meta.put_int(tx.db, _COPY, copy)
     for chat in sorted(store_groups.chats(tx.db)):
-        row = store_groups.get(tx.db, chat)
+        row, present = store_groups.get(tx.db, chat), store_groups.present(tx.db, chat)
+        if present is not None and Role.OWNER < present.role <= Role.MODERATOR:
+            _ask(tx, present)
         for epoch in store_epochs.of(tx.db, chat):
             chain = None if row is None else store_epochs.chain(tx.db, epoch.pk, row.member)
             if row is not None and chain is not None:

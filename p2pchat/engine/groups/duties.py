@@ -13,15 +13,18 @@ from p2pchat.core.groups.events import Action
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.state import GroupState
 from p2pchat.core.ids import ChatId, MemberId
+from p2pchat.engine.contacts import copies
 from p2pchat.engine.groups import changes, history
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.lib.times import MINUTE_MS
+from p2pchat.lib.times import DAY_MS, MINUTE_MS
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups.groups import GroupRow
 
 TURN_MS = MINUTE_MS
 """After how long the next in order does it."""
+COPY_MS = DAY_MS
+"""How long after a start from a copy nothing is done without being asked: meanwhile we hear what we have forgotten."""
 
 
 def check(tx: Transaction, chat: ChatId) -> None:
@@ -42,7 +45,14 @@ def check(tx: Transaction, chat: ChatId) -> None:
 def is_our_turn(tx: Transaction, due: dict[ChatId, int], chat: ChatId, state: GroupState, me: MemberId) -> bool:
     """Note in `due` since when (ms) something is to be done in a group, and return whether it is our turn by now."""
     since = due[chat] = min(due.get(chat, tx.now), tx.now)  # the clock may have been set back
-    return tx.now >= since + TURN_MS * turn(state, me)
+    return tx.now >= since + TURN_MS * turn(state, me) and not may_fork(tx, state, me)
+
+
+def may_fork(tx: Transaction, state: GroupState, me: MemberId) -> bool:
+    """Return whether we may have signed events that we do not know of, since we were started from a copy: whoever signs
+    two with one number is suspended, unless they own the group. What is due waits, or somebody else does it.
+    """
+    return state.members[me].role is not Role.OWNER and tx.recent(copies.started_at(tx), COPY_MS)
 
 
 def check_all(tx: Transaction) -> None:

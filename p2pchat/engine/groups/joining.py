@@ -32,7 +32,7 @@ from p2pchat.engine.groups import adopting, changes, history, notices, past, wel
 from p2pchat.engine.groups.adopting import NAMELESS_GROUP
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
-from p2pchat.lib.times import DAY_MS
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.store import facts, meta, partners
 from p2pchat.store import invites as store_invites
 from p2pchat.store.contacts import Contact, ContactState
@@ -57,6 +57,10 @@ ASKED, JOINED = b"", b"joined"
 """Values of `Fact.GROUP_ASKED`: an invite is being used, or has led to a group."""
 MAX_OFFERS_A_DAY = 32
 """Groups of one contact that we become a member of in a day, without a question."""
+SAME_KEYS_MS = HOUR_MS
+"""How long keys that were made for a group are those for other contacts who would add us to it: their offers come
+together if we were away. Later new ones are made, since somebody may have removed the first from the group.
+"""
 MAX_REFUSALS_A_DAY = 8
 """Groups of one contact of which the user is told in a day that they cannot join."""
 WAIT_MS = 60 * DAY_MS
@@ -101,16 +105,26 @@ def offered(tx: Transaction, contact: Contact, payload: GroupOffer) -> None:
             log.info("a contact would add us to more groups than may be in a day")
             return
         tx.memory.offers[contact.id] = tx.now // DAY_MS, offers + 1
-        sign_seed, leaf_seed, kem_seed = changes.new_seeds(tx)
-        # nothing is sealed to it in a larger group, whose log everybody who joins is sent
-        kem = kem_seed if payload.members < epochs.MAX_KEM_MEMBERS else None
-        kept = JoinRow(payload.group, contact.id, sign_seed, leaf_seed, kem, clean_name(payload.name), tx.now)
+        kept = _keys_for(tx, contact, payload)
         store_joins.add(tx.db, kept)
     leaf = _leaf(kept).leaf
     keys = welcome.make_join_keys(payload.group, kept.sign_seed, leaf, own_name(tx), pair)
     words = (facts.get(tx.db, contact.id, Fact.GROUP_WORDS) or b"").decode() if payload.asks else ""
     outbound.queue(tx, contact, GroupJoin(payload.group, keys, words))
     outbound.nudge(tx, contact)
+
+
+def _keys_for(tx: Transaction, contact: Contact, payload: GroupOffer) -> JoinRow:
+    """Return keys for a group to which a contact would add us: those of an answer to another contact which has just
+    been sent. Whoever is added by two with two keys would be two members, and one of them nobody.
+    """
+    last = store_joins.newest(tx.db, payload.group)
+    if last is not None and tx.recent(last.at, SAME_KEYS_MS):
+        return last._replace(contact=contact.id, name=clean_name(payload.name))
+    sign_seed, leaf_seed, kem_seed = changes.new_seeds(tx)
+    # nothing is sealed to it in a larger group, whose log everybody who joins is sent
+    kem = kem_seed if payload.members < epochs.MAX_KEM_MEMBERS else None
+    return JoinRow(payload.group, contact.id, sign_seed, leaf_seed, kem, clean_name(payload.name), tx.now)
 
 
 def _expects(tx: Transaction, contact: Contact, payload: GroupOffer) -> bool:
@@ -195,8 +209,10 @@ def add(tx: Transaction, row: GroupRow, answers: list[tuple[Contact, JoinKeys]])
 def _add_some(tx: Transaction, row: GroupRow, new: list[tuple[Contact, Newcomer]]) -> None:
     """Add as many as one event may, or tell them that it cannot be done."""
     try:
+        if not welcoming.can_send(tx, row):
+            raise NotNow(changes.NO_ROOM)
         event, secret = changes.add(tx, store_groups.get(tx.db, row.chat) or row, [newcomer for _, newcomer in new])
-    except NotNow:  # our role was taken from us since, or the keys are being renewed
+    except NotNow:  # our role was taken from us since, the keys are being renewed, or its log is too long
         for contact, _ in new:
             _refuse(tx, row, contact, JoinRefusal.NOT_NOW)
         return

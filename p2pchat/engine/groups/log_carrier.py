@@ -94,8 +94,9 @@ class _Putting:
 
 
 def read(db: Database, known: Mapping[int, LogPlace], now: int) -> list[LogPlace]:
-    """Return all logs of all groups, as the store has them. known: by pk, those that were read before, whose keys are
-    not computed again. now: ms. Where we hide from a member, the relays see no address of ours either: they may be that
+    """Return all logs of all groups, as the store has them, those that are in use first: a stream to a relay has room
+    for so many. known: by pk, those that were read before, whose keys are not computed again. now: ms. Where we hide
+    from a member, the relays see no address of ours either: they may be that
     member's.
     """
     ours, waiting, hidden = mailbox_queues.ours(db), store_logs.with_outgoing(db), store_contacts.hidden(db)
@@ -103,13 +104,13 @@ def read(db: Database, known: Mapping[int, LogPlace], now: int) -> list[LogPlace
     by_chat: dict[ChatId, list[LogRow]] = {}
     for row in store_logs.all(db):
         by_chat.setdefault(row.chat, []).append(row)
-    places = list[LogPlace]()
+    places, retired = list[LogPlace](), {row.pk for rows in by_chat.values() for row in rows if row.until is not None}
     for chat, rows in by_chat.items():
         group = store_groups.get(db, chat)
         if group is not None:
             hides = any(contact in hidden for _, contact in store_members.contacts_in(db, chat)) if hidden else False
             places += _of_group(db, group, rows, ours, waiting, known, now, hides=hides, all_read=chat in searched)
-    return places
+    return sorted(places, key=lambda place: place.pk in retired)
 
 
 def _of_group(

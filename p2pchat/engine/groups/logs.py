@@ -4,8 +4,9 @@ Each epoch has a log of its own at each relay of the group, with keys that all m
 sealed under an epoch goes into its logs, an event too: so whoever was away begins with the logs of the newest epoch
 that it knows, and finds there what leads to the next. `log_carrier` reads and appends.
 
-A small group needs none: there everybody gets everything in the sessions of contacts, and no relay sees that there is
-a group.
+A small group uses none: there everybody gets everything in the sessions of contacts, and no relay sees that there is a
+group. Who manages a group says which relays it has, and anybody can found one with us; so it is bounded how many relays
+one group has us go to, and how many logs it has us read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from enum import Enum, auto
 from typing import Any
 
 from p2pchat.core.groups.epochs import CHAINS_MS, LINKS_MS
-from p2pchat.core.groups.log_relays import LOGS, MAX_LOG_RELAYS
+from p2pchat.core.groups.log_relays import LOGS, MAX_LOG_RELAYS, LogRelay
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import MessageId
 from p2pchat.engine.groups import history, pairwise
@@ -35,6 +36,12 @@ all."""
 VISITED_MS = CHAINS_MS
 """How long the former are read now and then, as long as the epoch is kept: of who was away while another one was made,
 and wrote, all comes there."""
+MAX_READ_ON = 96
+"""Logs of one group that are read on, at most; with three relays, those of 32 epochs."""
+MAX_READ_ON_FULL = 256
+"""Where something of ours is yet to be put into them, of no more than this."""
+MAX_HEADS = 8
+"""Epochs of one group whose logs are used, where several stand beside each other."""
 MAX_LEFT_RELAYS = 2 * MAX_LOG_RELAYS
 """Relays that a group has left and whose logs are read on: an admin could name others all day, and send all there."""
 
@@ -68,18 +75,22 @@ def of_epoch(tx: Transaction, row: GroupRow, epoch: EpochRow, settings: Mapping[
         return known
     in_use = {(log.at, log.admin) for log in known if log.until is None}
     missing = [relay for relay in log_relays.relays if (relay, log_relays.admin) not in in_use]
+    before = {log.at for log in store_logs.of(tx.db, row.chat)} if missing else set[LogRelay]()
     for relay in missing:
-        store_logs.put(tx.db, row.chat, epoch.pk, relay, log_relays.admin)
-        tx.group_logs_changed = True
+        if relay in before or tx.memory.group_limits.may_move(row.chat, tx.now):
+            store_logs.put(tx.db, row.chat, epoch.pk, relay, log_relays.admin)
+            tx.group_logs_changed = True
     return store_logs.of_epoch(tx.db, epoch.pk) if missing else known
 
 
 def settle(tx: Transaction, row: GroupRow) -> None:
-    """Use the logs of the newest epochs of a group, and read those of earlier ones on for a while."""
+    """Use the logs of the newest epochs of a group, if it is large enough for that, and read those of earlier ones on
+    for a while.
+    """
     state, used = history.log_of(tx, row.chat).state, set[int]()
-    log_relays = LOGS.read(state.settings)
+    log_relays = None if way_of(tx, row, state.settings) is GroupWay.CONTACTS else LOGS.read(state.settings)
     wanted = set() if log_relays is None else {(relay, log_relays.admin) for relay in log_relays.relays}
-    for head in state.epoch_heads:
+    for head in state.epoch_heads[:MAX_HEADS] if wanted else ():
         epoch = store_epochs.get(tx.db, row.chat, head.id)
         if epoch is not None:
             used |= {log.pk for log in of_epoch(tx, row, epoch, state.settings) if (log.at, log.admin) in wanted}
@@ -91,6 +102,8 @@ def settle(tx: Transaction, row: GroupRow) -> None:
             tx.group_logs_changed = True
     for relay in store_logs.left_relays(tx.db, row.chat)[MAX_LEFT_RELAYS:]:
         store_logs.leave(tx.db, row.chat, relay)
+        tx.group_logs_changed = True
+    if store_logs.trim_retired(tx.db, row.chat, MAX_READ_ON, MAX_READ_ON_FULL):
         tx.group_logs_changed = True
 
 

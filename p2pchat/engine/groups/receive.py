@@ -16,11 +16,11 @@ from p2pchat.core.contents import GroupMeet
 from p2pchat.core.delivery import Route
 from p2pchat.core.groups import chains, events, items, messages
 from p2pchat.core.groups.events import GroupEvent
-from p2pchat.core.groups.items import Item, MessageItem, PartItem
+from p2pchat.core.groups.items import EventItem, Item, MessageItem, PartItem
 from p2pchat.core.ids import ChatId, ItemId, MemberId, sender_of
 from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, gaps, history, past, reach, siblings, transcript
+from p2pchat.engine.groups import adopting, carriage, gaps, history, pairwise, past, reach, siblings, transcript
 from p2pchat.engine.groups.adopting import EventOutcome
 from p2pchat.engine.groups.item_batch import ItemBatch
 from p2pchat.engine.runtime.transaction import Transaction
@@ -160,6 +160,8 @@ def _take(
     if (
         now is not None and known is not None and not _was_removed(tx, now)
     ):  # those who have what it waits for can use it at once
+        if isinstance(item, EventItem) and not store_epochs.has_more_than(tx.db, epoch.pk, pairwise.MAX_PAIRWISE):
+            known = frozenset({by} - {NOBODY})  # its author could say that all have it, and tell one member alone
         carriage.pass_on(tx, now, epoch, sealed, known)
     return outcome is ItemOutcome.NEW
 

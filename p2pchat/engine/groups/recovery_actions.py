@@ -14,7 +14,7 @@ from p2pchat.core.groups.roles import Role
 from p2pchat.core.groups.settings import MAX_NAMED, RECOVERY, recovery_value
 from p2pchat.core.groups.state import GroupState
 from p2pchat.core.ids import ChatId, MemberId
-from p2pchat.engine.groups import changes, history, recovery
+from p2pchat.engine.groups import changes, duties, history, recovery
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotAllowed, NotNow, UsageError
 from p2pchat.store.groups import events as store_events
@@ -78,7 +78,8 @@ def confirm(tx: Transaction, chat: ChatId) -> None:
     row = store_groups.present(tx.db, chat)
     if row is None or row.role != Role.ADMIN:
         return
-    for case in history.log_of(tx, chat).state.recoveries:
+    state = history.log_of(tx, chat).state
+    for case in state.recoveries if not duties.may_fork(tx, state, row.member) else ():
         seen = store_events.seen(tx.db, chat, case.requests)
         if row.member in case.asked and upkeep.may_confirm(case, row.member, seen, tx.passed):
             with suppress(NotNow):

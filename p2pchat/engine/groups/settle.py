@@ -99,11 +99,12 @@ def _take(tx: Transaction, contact: Contact, arrival: GroupArrival) -> None:
     elif isinstance(payload, GroupItem):
         row = store_groups.of_group(tx.db, payload.group)
         chat = None if row is None else store_chats.get(tx.db, row.chat)
-        joins = store_joins.get(tx.db, payload.group, contact.id) is not None
-        if row is None or chat is None or (chat.ended_at is not None and (joins or not _has_keys(tx, row.chat))):
+        if row is None or chat is None or chat.ended_at is not None:
+            joins = store_joins.get(tx.db, payload.group, contact.id) is not None
             if joins:  # it has overtaken their welcome
                 _keep_early(tx, contact, payload)
-            return
+            if joins or row is None or chat is None or not _has_keys(tx, row.chat):
+                return
         sender = store_members.of_contact_in(tx.db, row.chat, contact.id)
         tag = payload.sealed[: items.TAG_BYTES]
         if not sender and not store_epochs.with_tag(tx.db, row.chat, tag):  # who knows no more than the group's id

@@ -71,6 +71,7 @@ def tidy(tx: Transaction) -> None:
         receive.take_waiting(tx, chat, Route.MAILBOX)
         catching_up.check(tx, chat)
         duties.check(tx, chat)
+        log_duties.settle(tx, chat)
         recovery_actions.confirm(tx, chat)
         own_keys.check(tx, chat)
         store_items.forget_surplus(tx.db, chat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from p2pchat.core.contents import GroupWelcome
@@ -17,11 +18,21 @@ from p2pchat.store.contacts import Contact
 from p2pchat.store.groups import events as store_events
 from p2pchat.store.groups.groups import GroupRow
 
+log = logging.getLogger(__name__)
+
+
+def can_send(tx: Transaction, row: GroupRow) -> bool:
+    """Return whether the log of a group is not too long for newcomers."""
+    return welcome.fits(*store_events.size(tx.db, row.chat))
+
 
 def send(tx: Transaction, row: GroupRow, contact: Contact, member: MemberId, epoch: EpochId, secret: bytes) -> None:
-    """Send a member who is a contact the secret of an epoch, and the log."""
-    log = tuple(event.event for event in store_events.all(tx.db, row.chat))
-    for part in welcome.cut_welcome(Welcome(row.group_id, member, epoch, secret, log)):
+    """Send a member who is a contact the secret of an epoch, and the log; nothing if that is too long."""
+    if not can_send(tx, row):
+        log.warning("the log of a group is too long to be sent")
+        return
+    told = tuple(event.event for event in store_events.all(tx.db, row.chat))
+    for part in welcome.cut_welcome(Welcome(row.group_id, member, epoch, secret, told)):
         outbound.queue(tx, contact, GroupWelcome(part))
     outbound.nudge(tx, contact)
 

@@ -32,6 +32,7 @@ from p2pchat.engine.groups import (
     recovery_actions,
     succession,
     summary,
+    welcoming,
     wording,
 )
 from p2pchat.engine.methods import chats, conversation
@@ -96,6 +97,8 @@ async def add_members(engine: Engine, *, chat: str, contacts: Sequence[str]) -> 
             raise NotNow(
                 f"{who} {'is a member' if len(people) == 1 else 'are members'} of {_name_of(tx.db, row)} already"
             )
+        if not welcoming.can_send(tx, row):
+            raise NotNow(changes.NO_ROOM, hint="`p2pchat group successor` founds another group in its place.")
         for person in lacking:
             joining.offer(tx, row, person)
             tx.groups_changed[row.chat] = None

@@ -1,4 +1,5 @@
-"""How much a member of a group may have us do for nothing: refuse events, replace keys, derive keys of messages.
+"""How much a member of a group may have us do for nothing: refuse events, replace keys, derive keys of messages, go to
+relays, make new keys, look for contacts.
 
 What members write is on their account in `storage_limits`, and what counts of the membership log has the log's own
 bounds. The rest would be without end: an event that its author has no right to is verified and judged each time, new
@@ -28,6 +29,12 @@ ERRORS = _Allowance(64, DAY_MS)
 """Events of one author that are refused after they were verified. An honest node makes none."""
 UPDATES = _Allowance(8, DAY_MS)
 """Times that a member replaces keys or name. An honest node does so about once a month."""
+RELAYS = _Allowance(30, DAY_MS)
+"""Relays that a group has us go to where we did not go before: its three change ten times. Few change in a year."""
+LOSSES = _Allowance(4, DAY_MS)
+"""Times that a member has new keys made for all. An honest node asks for them daily at most."""
+MEETS = _Allowance(8, DAY_MS)
+"""Times that a member's marks are compared with those of all contacts. An honest node sends them when it joins."""
 FREE_KEYS = 64
 """Keys that may be derived for any message: about as much work as to open it."""
 KEYS = _Allowance(20_000, 20 * MINUTE_MS)
@@ -58,6 +65,18 @@ class GroupLimits:
         """Book that a member has done so."""
         self._spend(UPDATES, ("updates", chat, author), 1, now)
 
+    def may_move(self, chat: ChatId, now: int) -> bool:
+        """Return whether we may go to one more relay for a group, and book it."""
+        return self._take_one(RELAYS, ("relays", chat), now)
+
+    def may_lose(self, chat: ChatId, member: MemberId, now: int) -> bool:
+        """Return whether a member may have new keys made once more, and book it."""
+        return self._take_one(LOSSES, ("losses", chat, member), now)
+
+    def may_meet(self, chat: ChatId, member: MemberId, now: int) -> bool:
+        """Return whether a member's marks may be looked at once more, and book it."""
+        return self._take_one(MEETS, ("meets", chat, member), now)
+
     def may_skip(self, chat: ChatId, author: MemberId, count: int, now: int) -> bool:
         """Return whether `count` keys may be derived for a message that is said to be of this member, and book them."""
         if count <= FREE_KEYS:
@@ -66,6 +85,12 @@ class GroupLimits:
             return False
         self._spend(KEYS, ("keys", chat, author), count, now)
         self._spend(KEYS_OF_GROUP, (chat,), count, now)
+        return True
+
+    def _take_one(self, allowance: _Allowance, account: tuple[Hashable, ...], now: int) -> bool:
+        if self._room(allowance, account, now) < 1:
+            return False
+        self._spend(allowance, account, 1, now)
         return True
 
     def _room(self, allowance: _Allowance, account: tuple[Hashable, ...], now: int) -> float:

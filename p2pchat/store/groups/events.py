@@ -43,6 +43,12 @@ def all(db: Database, chat: ChatId) -> list[EventRow]:
     return [EventRow(*row) for row in db.query(_SELECT + "ORDER BY pk", (chat,))]
 
 
+def size(db: Database, chat: ChatId) -> tuple[int, int]:
+    """Return how many events of a group are here, and how many bytes they have together."""
+    ((count, size),) = db.query("SELECT count(*), total(length(event)) FROM group_events WHERE chat = ?", (chat,))
+    return int(count), int(size)
+
+
 def get(db: Database, chat: ChatId, id: EventId) -> bytes | None:
     """Return the bytes of an event, without its rekey; None if it is not here."""
     row = db.query_one("SELECT event FROM group_events WHERE chat = ? AND id = ?", (chat, id))

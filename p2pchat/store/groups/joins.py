@@ -96,6 +96,13 @@ def waits(db: Database, contact: ContactId, since: int) -> bool:
     return db.query_one("SELECT 1 FROM group_joins WHERE contact = ? AND at >= ?", (contact, since)) is not None
 
 
+def newest(db: Database, group: GroupId) -> JoinRow | None:
+    """Return the keys that we made last for a group, whoever would add us, or None."""
+    columns = ", ".join(JoinRow._fields)
+    row = db.query_one(f"SELECT {columns} FROM group_joins WHERE group_id = ? ORDER BY at DESC LIMIT 1", (group,))
+    return None if row is None else JoinRow(*row)
+
+
 def ended(db: Database, group: GroupId, contact: ContactId | None = None) -> None:
     """Forget the keys that we made for a group: it is here, or `contact` does not let us join it."""
     sql = "DELETE FROM group_joins WHERE group_id = ?1 AND (?2 IS NULL OR contact = ?2)"

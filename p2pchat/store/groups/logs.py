@@ -57,6 +57,13 @@ _LEFT = """
 SELECT relay FROM group_logs WHERE chat = ? GROUP BY relay
 HAVING count(until) = count(*) ORDER BY max(until) DESC, max(pk) DESC
 """
+_TRIM_RETIRED = """
+DELETE FROM group_logs WHERE pk IN (
+    SELECT pk FROM (
+        SELECT pk, row_number() OVER (ORDER BY until DESC, pk DESC) AS place
+        FROM group_logs WHERE chat = ?1 AND until IS NOT NULL)
+    WHERE place > ?3 OR (place > ?2 AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE log = pk)))
+"""
 _LET_GO = """
 UPDATE group_items SET item = NULL WHERE pk = ? AND NOT EXISTS (SELECT 1 FROM group_outgoing WHERE item = ?1)
 """
@@ -110,6 +117,13 @@ def leave(db: Database, chat: ChatId, relay: PeerKey) -> None:
 def expire(db: Database, now: int) -> bool:
     """Delete the logs whose time is over; return whether there were any. now: ms."""
     return bool(db.execute("DELETE FROM group_logs WHERE until <= ?", (now,)))
+
+
+def trim_retired(db: Database, chat: ChatId, most: int, most_full: int) -> bool:
+    """Delete the logs of a group that are not used any more beyond the newest `most`, and of those into which something
+    is yet to be put beyond the newest `most_full`; return whether there were any.
+    """
+    return bool(db.execute(_TRIM_RETIRED, (chat, most, most_full)))
 
 
 def read_upto(db: Database, pk: int, cursor: int) -> None:

@@ -118,6 +118,18 @@ def test_a_recovery_is_confirmed_after_14_days_by_ones_own_clock() -> None:
     assert not upkeep.may_confirm(both, id_of("ada"), {}, NOW + 15 * DAY_MS), "what was not seen has no age"
 
 
+def test_who_asks_twice_for_a_recovery_counts_once_since_the_first_time() -> None:
+    """Otherwise it would be confirmed as soon as somebody else asks, and not 14 days after that."""
+    team = Team.founded(recovery=NAMED)
+    asked = [team.write("ada", events.RecoverOwner(id_of("mo"))) for _ in range(2)]
+    late = team.write("abe", events.RecoverOwner(id_of("mo")))
+    (both,) = team.state().recoveries
+    assert both.requests == tuple(sorted([asked[0].id, late.id]))
+    seen = {asked[0].id: NOW, asked[1].id: NOW, late.id: NOW + 14 * DAY_MS}
+    assert not upkeep.may_confirm(both, id_of("ada"), seen, NOW + 15 * DAY_MS)
+    assert upkeep.may_confirm(both, id_of("ada"), seen, NOW + 28 * DAY_MS)
+
+
 def test_who_confirmed_does_so_again_only_to_complete_it() -> None:
     team = Team.founded(recovery=NAMED)
     requests = [team.write(name, events.RecoverOwner(id_of("mo"))) for name in ("ada", "abe")]

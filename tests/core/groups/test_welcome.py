@@ -33,6 +33,18 @@ def test_a_welcome_opens_to_what_it_was(log: tuple[bytes, ...]) -> None:
     assert welcome.open_welcome(whole_of(made)) == made
 
 
+@pytest.mark.parametrize("events", [1, 5_000])
+def test_a_log_fits_into_a_welcome_until_it_is_too_long(events: int) -> None:
+    fitting = next(size for size in range(6_000_000, 0, -10_000) if welcome.fits(events, size))
+    assert fitting > 5_700_000
+    log = (bytes(fitting - 10 * (events - 1)), *[bytes(10)] * (events - 1))
+    assert welcome.cut_welcome(Welcome(GROUP, DAN.id, epoch_id(3), bytes(32), log))
+    with pytest.raises(ValueError, match="too long"):
+        welcome.cut_welcome(Welcome(GROUP, DAN.id, epoch_id(3), bytes(32), (*log, bytes(300_000))))
+    assert not welcome.fits(events + 1, fitting + 300_000)
+    assert not welcome.fits(welcome.MAX_EVENTS + 1, 0)
+
+
 def test_a_part_of_a_welcome_fits_into_a_content() -> None:
     made = Welcome(GROUP, DAN.id, epoch_id(3), bytes(32), (bytes(880_000),))
     assert all(len(encode(part.fields())) <= welcome.PART_ROOM for part in welcome.cut_welcome(made))

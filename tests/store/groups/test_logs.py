@@ -88,3 +88,20 @@ def test_skipped_keys_are_counted_for_their_sender_and_their_group(db: Database)
         epochs.trim_skipped(db, CHAT, 2, OTHER)
         assert epochs.count_skipped(db, CHAT, OTHER) == (1, 2)
         assert epochs.count_skipped(db, ChatId(bytes(8)), OTHER) == (0, 0)
+
+
+def test_of_logs_that_are_not_used_any_more_the_newest_are_kept(db: Database) -> None:
+    with db.transaction():
+        epoch = group(db)
+        for number in range(6):
+            logs.put(db, CHAT, epoch, LogRelay(PeerKey(bytes([number]) * 32), b"somewhere", b""), ADMIN)
+        *retired, used = [log.pk for log in logs.of(db, CHAT)]
+        item = items.see(db, CHAT, b"id", b"sealed", 1)
+        assert item is not None
+        for pk in retired[:2]:
+            logs.queue(db, pk, item, None, admin=False)
+        for number, pk in enumerate(retired):
+            logs.retire(db, pk, 100 + number)
+        assert not logs.trim_retired(db, CHAT, 5, 5)
+        assert logs.trim_retired(db, CHAT, 2, 4)
+        assert [log.pk for log in logs.of(db, CHAT)] == [retired[1], *retired[3:], used]
