@@ -151,7 +151,7 @@ def listing(shape: Shape, most: int) -> Shape:
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) > most:
             raise CannotOpen
-        return tuple(shape(item) for item in value)
+        return tuple([shape(item) for item in value]) if value else ()
 
     return check
 
@@ -164,6 +164,6 @@ def array(*shapes: Shape, open_end: bool = False) -> Shape:
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) < len(shapes) or (len(value) > len(shapes) and not open_end):
             raise CannotOpen
-        return tuple(shape(item) for shape, item in zip(shapes, value, strict=False))
+        return tuple([shape(item) for shape, item in zip(shapes, value, strict=False)])  # half the time of a generator
 
     return check

@@ -101,8 +101,7 @@ def hmac_sha256_each(key: bytes, messages: Iterable[bytes]) -> list[bytes]:
     if len(key) > _HMAC_BLOCK:
         raise ValueError("the key is too long")
     padded = key.ljust(_HMAC_BLOCK, b"\0")
-    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
-    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+    inner, outer = hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))
     made = list[bytes]()
     for message in messages:
         inside, outside = inner.copy(), outer.copy()
@@ -114,6 +113,8 @@ def hmac_sha256_each(key: bytes, messages: Iterable[bytes]) -> list[bytes]:
 
 _HMAC_BLOCK = 64
 """Bytes of a block of SHA-256."""
+_INNER, _OUTER = (bytes(byte ^ mask for byte in range(256)) for mask in (0x36, 0x5C))
+"""What each byte of the key becomes before it is hashed, for the two hashes of an HMAC (RFC 2104 §2)."""
 
 
 def hkdf(ikm: bytes, label: str, length: int, *, salt: bytes = ZERO_KEY, context: bytes = b"") -> bytes:

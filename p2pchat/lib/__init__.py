@@ -7,4 +7,5 @@ small_file    reading a file that may be anything         toml_lines  changing o
 proxy_address  where a SOCKS5 proxy is                    shortcodes  emoji by their names
 foreground    programs that have the terminal meanwhile     lookalikes  names that could be taken for each other
 mentions      members who are named in a text           english     numbers and articles in sentences
+parallel      work that several cores share
 """

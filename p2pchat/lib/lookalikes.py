@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 _DIGITS = 4
 """Hexadecimal digits of the id that are shown, at least."""
@@ -45,6 +46,7 @@ _DOTS = "·•‧∙⋅・･ꞏ᛫"
 _FOLD = {ord(like): latin for latin, all_like in _DRAWN_LIKE.items() for like in all_like}
 
 
+@lru_cache(maxsize=1024)  # a list of names asks twice for each
 def skeleton(name: str) -> str:
     """Return a name without anything that the eye may miss: names that look alike give the same result."""
     if name.isascii() and name.isprintable():
@@ -67,6 +69,8 @@ def labels(named: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _label(name: str, ident: str, alike: list[str]) -> str:
+    if len(alike) == 1 and name.isascii():  # no dot is
+        return name
     if is_label(name, ident) or (len(alike) == 1 and not any(dot in name for dot in _DOTS)):
         return name
     digits = _DIGITS

@@ -11,9 +11,14 @@ from p2pchat.store.database import Database
 
 def add(db: Database, message: int, mentions: Collection[MentionedMember]) -> None:
     """Note whom a message that is new here mentions, by its pk."""
-    if mentions:
-        sql = "INSERT OR IGNORE INTO mentions (message, member, words) VALUES (?, ?, ?)"
-        db.executemany(sql, [(message, each.member, each.words) for each in mentions])
+    add_all(db, [(message, mentions)])
+
+
+def add_all(db: Database, mentions: Collection[tuple[int, Collection[MentionedMember]]]) -> None:
+    """Note the same for several messages."""
+    rows = [(message, each.member, each.words) for message, named in mentions for each in named]
+    if rows:
+        db.executemany("INSERT OR IGNORE INTO mentions (message, member, words) VALUES (?, ?, ?)", rows)
 
 
 def put(db: Database, message: int, mentions: Collection[MentionedMember]) -> None:

@@ -87,6 +87,7 @@ _REPORTS = f"""{_SELECT} WHERE chat = ? AND seq = 0 AND kind = ? AND reply_to IS
     WHERE meant.chat = messages.chat AND meant.id = messages.reply_to AND meant.deleted_at IS NULL)
 ORDER BY pk LIMIT ?"""
 _INDEXED = "INDEXED BY messages_in_order"
+_LAST_PK = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'messages'"
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
 # Between two epochs of a sender ids, which hold a time, say what is late: two copies of a profile may take turns.
 # seq 0 is no number, so it is never late; nor is one whose number another message has: its sender counts again, from an
@@ -107,6 +108,17 @@ RETURNING pk, place
 _MARK_LATE = """
 UPDATE messages SET late = 1 WHERE pk = ?1 AND EXISTS (
     SELECT 1 FROM messages AS ours WHERE ours.chat = ?2 AND ours.sender = x'' AND ours.place > messages.place)
+"""
+# For messages that are newer than all of their senders: they take the next places, and have been erased by nobody.
+_INSERT_NEWEST = """
+INSERT OR IGNORE INTO messages
+    (pk, id, chat, sender, kind, seq, text, sent_at, state, received_at, route, stored_at, delivered_at, read_at, place)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?1)
+"""
+_NEWEST_SEQS = """
+SELECT unhex(value), (SELECT max(seq) FROM messages WHERE chat = ?1 AND sender = unhex(value)),
+    EXISTS (SELECT 1 FROM erased WHERE chat = ?1 AND sender = unhex(value))
+FROM json_each(?2)
 """
 # Most messages have nothing of this, so it is no part of the statement above.
 _ADD_TO = "UPDATE messages SET reply_to = ?, quote = ?, expire_s = ?, expires_at = ?, deleted_at = ? WHERE pk = ?"
@@ -155,32 +167,79 @@ def insert(db: Database, row: MessageRow) -> Inserted | None:
     """Save a message; `search_backlog` indexes it later. Return None if (chat, sender, id) exists or was
     deleted here.
     """
-    inserted = db.query(
-        _INSERT,
-        (
-            row.id,
-            row.chat,
-            row.sender,
-            row.kind,
-            row.seq,
-            row.text,
-            row.sent_at,
-            row.state.value,  # binding the enum member takes far longer
-            row.received_at,
-            None if row.route is None else row.route.value,
-            row.stored_at,
-            row.delivered_at,
-            row.read_at,
-            _mark(row.id),
-        ),
-    )
+    inserted = db.query(_INSERT, (*_values(row), _mark(row.id)))
     if not inserted:
         return None
     ((pk, place),) = inserted
     late = row.sender != ME and place < pk and db.execute(_MARK_LATE, (pk, row.chat)) > 0
-    if row.reply_to is not None or row.expire_s or row.deleted_at is not None:
+    if _has_more(row):
         db.execute(_ADD_TO, (row.reply_to, row.quote, row.expire_s, row.expires_at, row.deleted_at, pk))
     return Inserted(pk, late)
+
+
+def insert_all(db: Database, chat: ChatId, rows: Sequence[MessageRow]) -> list[Inserted | None]:
+    """Save messages of others in one chat, in this order; return for each what `insert` would. Those that are newer
+    than all of their senders, as nearly all are, take one statement together.
+    """
+    inserted: list[Inserted | None] = []
+    newest = _newest_seqs(db, chat, {row.sender for row in rows})
+    together: list[MessageRow] = []
+    for row in rows:
+        last = newest.get(row.sender)
+        if last is not None and row.seq > last and not _has_more(row):
+            newest[row.sender] = row.seq
+            together.append(row)
+            continue
+        inserted += _insert_newest(db, together)
+        together = []
+        inserted.append(insert(db, row))
+        if last is not None:
+            newest[row.sender] = max(last, row.seq)
+    return inserted + _insert_newest(db, together)
+
+
+def _newest_seqs(db: Database, chat: ChatId, senders: Collection[ContactId]) -> dict[ContactId, int]:
+    """Return the greatest `seq` of each of these senders in a chat, 0 where there is none; nothing for a sender of whom
+    something was erased there.
+    """
+    found = db.query(_NEWEST_SEQS, (chat, packed(senders)))
+    return {ContactId(sender): seq or 0 for sender, seq, erased in found if not erased}
+
+
+def _insert_newest(db: Database, rows: Sequence[MessageRow]) -> list[Inserted | None]:
+    """Save messages that are newer than all of their senders; None for each whose (chat, sender, id) exists."""
+    if not rows:
+        return []
+    ((last,),) = db.query(_LAST_PK)
+    pks = range(last + 1, last + 1 + len(rows))
+    saved: Collection[int] = pks
+    if db.executemany(_INSERT_NEWEST, [(pk, *_values(row)) for pk, row in zip(pks, rows, strict=True)]) != len(rows):
+        saved = {pk for (pk,) in db.query("SELECT pk FROM messages WHERE pk > ?", (last,))}
+    return [Inserted(pk, late=False) if pk in saved else None for pk in pks]
+
+
+def _has_more(row: MessageRow) -> bool:
+    """Return whether a message has something that few have, and that `_ADD_TO` saves."""
+    return row.reply_to is not None or bool(row.expire_s) or row.deleted_at is not None
+
+
+def _values(row: MessageRow) -> tuple[Value, ...]:
+    """Return what each message has, as `_INSERT` takes it."""
+    return (
+        row.id,
+        row.chat,
+        row.sender,
+        row.kind,
+        row.seq,
+        row.text,
+        row.sent_at,
+        row.state.value,  # binding the enum member takes far longer
+        row.received_at,
+        None if row.route is None else row.route.value,
+        row.stored_at,
+        row.delivered_at,
+        row.read_at,
+    )
 
 
 def get(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -47,6 +48,45 @@ def save(db: Database, *rows: MessageRow) -> list[bool]:
 
 def seqs(rows: list[MessageRow]) -> list[int]:
     return [row.seq for row in rows]
+
+
+ARRIVALS = st.lists(
+    st.tuples(st.sampled_from([ALICE, BOB]), st.integers(0, 6), st.integers(0, 6), st.sampled_from(["", "answer"])),
+    max_size=12,
+)
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(before=ARRIVALS, erased=st.sets(st.integers(0, 12)), came=ARRIVALS)
+def test_messages_that_are_saved_together_are_saved_as_one_by_one(
+    before: list[Any], erased: set[int], came: list[Any]
+) -> None:
+    """With the same places and marks, whatever numbers and ids their senders use again, and whatever was erased."""
+
+    def row(sender: ContactId, seq: int, id: int, answers: str) -> MessageRow:
+        made = said(seq, chat=ALICE_CHAT, sender=sender, id=id.to_bytes(16, "big"))
+        return made._replace(reply_to=MessageId(bytes(16)), quote=answers) if answers else made
+
+    results = []
+    for together in (False, True):
+        with TemporaryDirectory() as folder:
+            db = new_database(Path(folder) / "p2pchat.db")
+            save(db, *(row(*values) for values in before))
+            with db.transaction():
+                for pk in sorted(erased):
+                    messages.delete(db, pk)
+            rows = [row(*values) for values in came]
+            with db.transaction():
+                if together:
+                    saved = messages.insert_all(db, ALICE_CHAT, rows)
+                else:
+                    saved = [messages.insert(db, each) for each in rows]
+            order = [(each.id, each.sender, each.seq, each.late) for each in messages.page(db, ALICE_CHAT, 100)]
+            results.append(([each and each.late for each in saved], order, {each.pk for each in saved if each}))
+            kept = {pk for (pk,) in db.query("SELECT pk FROM messages")}
+            assert results[-1][2] <= kept
+            db.close()
+    assert results[0][:2] == results[1][:2]
 
 
 # --- order ---------------------------------------------------------------------------------------

@@ -7,8 +7,7 @@ show a newcomer later who wrote it (`encode_record`). docs/protocol/group-messag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from p2pchat.core import primitives as prim
@@ -37,7 +36,7 @@ class SeenMessage(NamedTuple):
     head: bytes
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False)
 class GroupMessage:
     """A signed message. number: in the member's chain of the epoch. log_heads: the newest events of the membership log
     that the author knew, at most 8. seen: the newest messages of others that the author had seen, at most 4. content:
@@ -52,13 +51,14 @@ class GroupMessage:
     seen: tuple[SeenMessage, ...]
     content: bytes
     signature: bytes
+    signed: bytes = field(init=False)
+    """The bytes that the signature is over."""
 
-    @cached_property
-    def signed(self) -> bytes:
-        """The bytes that the signature is over."""
-        return _signed(self.group, self.epoch, self.member, self.number, self.log_heads, self.seen, self.content)
+    def __post_init__(self) -> None:
+        place = self.group, self.epoch, self.member, self.number
+        object.__setattr__(self, "signed", _signed(*place, self.log_heads, self.seen, self.content))
 
-    @cached_property
+    @property
     def digest(self) -> bytes:
         """The 32 bytes that name the message to all members. Two of one member, epoch and number prove that its author
         has told members different things.
@@ -138,12 +138,28 @@ def read(
     """Open and verify message `number` of a member. chain: the member's, in this epoch. sign_key: the member's 32-byte
     public key. Raises CannotOpen, with nothing changed.
     """
+    read = read_unverified(group, epoch, member, chain, number, body, find, may_skip)
+    verify_message(read.message, sign_key)
+    return read
+
+
+def read_unverified(
+    group: GroupId,
+    epoch: EpochId,
+    member: MemberId,
+    chain: Chain,
+    number: int,
+    body: bytes,
+    find: FindSkipped = chains.none_skipped,
+    may_skip: MaySkip = chains.as_many_as_it_takes,
+) -> ReadMessage:
+    """Open a message as `read` does. Any member of the epoch can have made it: the caller calls `verify_message` before
+    anything comes of it.
+    """
     found = chains.seek(chain, number, find, may_skip)
     plain = prim.open_sealed(found.key, body, _place(epoch, member, number))
     content, heads, seen, signature = _BODY(decode(plain, MAX_BODY))
-    message = GroupMessage(group, epoch, member, number, heads, seen, content, signature)
-    prim.verify(sign_key, "grp msg", message.signed, signature)
-    return ReadMessage(message, found)
+    return ReadMessage(GroupMessage(group, epoch, member, number, heads, seen, content, signature), found)
 
 
 # --- messages as a newcomer gets them ----------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, route: Route) -> 
         return  # they are shown nowhere, so they can say nothing
     if effect is not None:
         effect(tx, contact, content, content.payload, route)
-    if content.kind.visible and _is_waited_for(tx, contact):
+    if content.kind.visible and is_waited_for(tx, contact):
         for sender, waited in store_waiting.take(tx.db, contact.chat, content.message_id, contact.id):
             apply(tx, _who(tx, contact, sender), decode_content(waited), route)
 
@@ -89,7 +89,7 @@ def _who(tx: Transaction, contact: Contact, sender: ContactId) -> Contact:
     return partners.member(contact.group, member, store_members.shown_name(tx.db, contact.group, member))
 
 
-def _is_waited_for(tx: Transaction, contact: Contact) -> bool:
+def is_waited_for(tx: Transaction, contact: Contact) -> bool:
     """Return whether anything waits for messages of this contact; asked once, since for almost nobody it does."""
     chat = contact.chat
     known = tx.memory.waiting.get(chat)

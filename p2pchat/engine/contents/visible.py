@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from p2pchat.core.content import Content
 from p2pchat.core.contents import File, Text
+from p2pchat.core.contents.mention import MentionedMember
 from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import ChatId
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import files as store_files
@@ -25,10 +29,53 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
         show(tx, contact, row)
 
 
+def is_plain(content: Content) -> bool:
+    """Return whether a content is a text and nothing more, as `insert_all` takes it: no answer, and not timed."""
+    return isinstance(content.payload, Text) and content.reply_to is None and not content.expire_s
+
+
+def insert_all(
+    tx: Transaction, chat: ChatId, came: Sequence[tuple[Contact, Content]], route: Route
+) -> list[MessageRow | None]:
+    """Save plain texts of several members of a group, in this order, as `insert` does each of them; return for each
+    the message, None if it was there already. It takes a few statements for all of them.
+    """
+    rows = [_row(tx, author, content, route) for author, content in came]
+    saved: list[MessageRow | None] = []
+    mentions = list[tuple[int, tuple[MentionedMember, ...]]]()
+    for row, inserted, (_, content) in zip(rows, store_messages.insert_all(tx.db, chat, rows), came, strict=True):
+        if inserted is None:
+            saved.append(None)
+            continue
+        tx.message_saved()
+        saved.append(row._replace(pk=inserted.pk, late=inserted.late))
+        if isinstance(content.payload, Text) and content.payload.mentions:
+            mentions.append((inserted.pk, content.payload.mentions))
+    store_mentions.add_all(tx.db, mentions)
+    new = [row for row in saved if row is not None]
+    if tx.listened and new:
+        tx.unread[chat] = None
+        names = naming.of_members(tx.db, chat, new, {author.id: author.name for author, _ in came})
+        for row in new:
+            tx.event("message", **views.message(row, names))
+    return saved
+
+
 def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> MessageRow | None:
     """Save a content as a message and return it; None if it is there already. `show` tells the faces."""
-    ends = content.expire_s if not content.kind.quiet else 0
-    row = MessageRow(
+    row = _row(tx, contact, content, route)
+    saved = insert_row(tx, row)
+    if saved is not None and row.expire_s:  # a quote that came before it would outlive it
+        remarks.unquote(tx.db, row.chat, row.id)
+    if saved is not None and contact.group is not None and isinstance(content.payload, Text | File):
+        store_mentions.add(tx.db, saved.pk, content.payload.mentions)
+    return saved
+
+
+def _row(tx: Transaction, contact: Contact, content: Content, route: Route) -> MessageRow:
+    """Return the message that a content makes."""
+    quiet = content.kind.quiet
+    return MessageRow(
         id=content.message_id,
         chat=contact.chat,
         sender=contact.id,
@@ -39,17 +86,11 @@ def save(tx: Transaction, contact: Contact, content: Content, route: Route) -> M
         received_at=tx.now,
         state=DeliveryState.RECEIVED,
         route=route,
-        read_at=tx.now if content.kind.quiet else None,
+        read_at=tx.now if quiet else None,
         reply_to=content.reply_to,
         quote=_quote(tx, contact, content),
-        expire_s=ends,
+        expire_s=0 if quiet else content.expire_s,
     )
-    saved = insert_row(tx, row)
-    if saved is not None and ends:  # a quote that came before it would outlive it
-        remarks.unquote(tx.db, row.chat, row.id)
-    if saved is not None and contact.group is not None and isinstance(content.payload, Text | File):
-        store_mentions.add(tx.db, saved.pk, content.payload.mentions)
-    return saved
 
 
 def insert_row(tx: Transaction, row: MessageRow) -> MessageRow | None:

@@ -64,6 +64,23 @@ def _read_settings(packed: bytes) -> Mapping[str, Any]:
         return {}
 
 
+@lru_cache(maxsize=8)
+def _binds_nobody(packed: bytes) -> bool:
+    """Return whether these settings let every member write what and when they like."""
+    settings = _read_settings(packed)
+    return not (LOCKED.read(settings) or SLOW_MODE.read(settings) or NEWCOMERS.read(settings))
+
+
+def slow_mode(row: GroupRow) -> int:
+    """Return how many seconds there have to be between two messages of one member; 0 for none."""
+    return _slow_mode(row.settings)
+
+
+@lru_cache(maxsize=8)
+def _slow_mode(packed: bytes) -> int:
+    return SLOW_MODE.read(_read_settings(packed))
+
+
 def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
     """Raise NotNow if the rules of a group do not let us write this there now; in other chats everything may be."""
     row = None if contact.group is None else store_groups.get(tx.db, contact.group)
@@ -95,6 +112,8 @@ def check_post(tx: Transaction, contact: Contact, payload: AnyPayload) -> None:
 
 def may_post(tx: Transaction, row: GroupRow, member: MemberRow, content: Content) -> bool:
     """Return whether what a member wrote is shown, by what we know of the group now."""
+    if member.muted_until <= tx.now and member.role < Role.OBSERVER and _binds_nobody(row.settings):
+        return member.role <= Role.MODERATOR or not isinstance(content.payload, Pin)
     rules = _Rules(settings_of(row), Role(member.role), member.muted_until, member.added_at)
     return _allow(tx, row.chat, member.id, content, rules, tx.now)
 

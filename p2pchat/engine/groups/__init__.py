@@ -1,7 +1,9 @@
 """Groups: the membership log at work, and what is written under its epochs.
 
 settle     at the end of each transaction: what came, and what is to be sent
-receive    opens an item: a message, an event, or a part of one
+receive    takes an item: a message, an event, or a part of one
+opening    opens items that came together, and verifies their messages
+gathered_texts shows texts that came together
 item_batch what taking items needs, read and written for many of them together
 adopting   what an event changes: members, settings, epochs
 history    the membership logs, as values

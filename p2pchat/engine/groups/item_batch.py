@@ -11,11 +11,14 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.epochs import EpochSecrets
+from p2pchat.core.groups.items import MessageItem
 from p2pchat.core.groups.parts import Part
 from p2pchat.core.ids import ChatId, ItemId, MemberId, sender_of
 from p2pchat.engine.groups import carriage
+from p2pchat.engine.groups.gathered_texts import GatheredTexts
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError, ProfileError
 from p2pchat.store import partners
@@ -30,6 +33,19 @@ from p2pchat.store.groups.epochs import EpochRow
 from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.members import MemberRow
 from p2pchat.store.groups.transcript import KeptMessage, PlacedMessage
+
+FLOOD_WEIGHT = 4
+"""How many times a byte of a member counts: what they write is passed on too, on the account of whoever does that."""
+
+
+def stored_bytes(item: MessageItem) -> int:
+    """Return how many bytes a message counts as, of what its author may have us store."""
+    return FLOOD_WEIGHT * len(item.body)
+
+
+def has_room(tx: Transaction, item: MessageItem) -> bool:
+    """Return whether the author of a message may have us store one more."""
+    return tx.storage_limits.has_room(tx.db, sender_of(item.member), stored_bytes(item), tx.now, unread=0)
 
 
 class PartsTogether:
@@ -64,10 +80,11 @@ class PartsTogether:
 
 class ItemBatch:
     """What is known of a group while items of it are taken, in one transaction. It is a context: at its end everything
-    is written, unless the transaction fails. items: those that will come, if they are several.
+    is written, unless the transaction fails. route: by which they came. items: those that will come, if they are
+    several.
     """
 
-    def __init__(self, tx: Transaction, row: GroupRow, items: Collection[ItemId] = ()) -> None:
+    def __init__(self, tx: Transaction, row: GroupRow, route: Route, items: Collection[ItemId] = ()) -> None:
         self.tx = tx
         self._chat = row.chat
         self._row: GroupRow | None = row
@@ -83,6 +100,8 @@ class ItemBatch:
         self._moved: dict[int, dict[MemberId, Chain]] = {}
         self._kept: dict[tuple[int, MemberId, int], KeptMessage] = {}
         self.parts = PartsTogether(tx, row.chat)
+        self.texts = GatheredTexts(tx, row.chat, route)
+        """What messages say, that were opened."""
         self.gaps: dict[int, bool] = {}
         """By the pk of an epoch, whether messages of it are known of and have not arrived."""
 
@@ -98,6 +117,7 @@ class ItemBatch:
     def write(self) -> None:
         """Write what was changed."""
         db = self.tx.db
+        self.texts.show_all()
         seen, self._seen_now = self._seen_now, {}
         store_items.see_all(db, self._chat, seen, self.tx.now)
         self.tx.group_items_seen += seen

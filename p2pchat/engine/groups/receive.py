@@ -16,13 +16,13 @@ from p2pchat.core.contents import GroupMeet
 from p2pchat.core.delivery import Route
 from p2pchat.core.groups import chains, events, items, messages
 from p2pchat.core.groups.events import GroupEvent
-from p2pchat.core.groups.items import EventItem, Item, MessageItem, PartItem
+from p2pchat.core.groups.items import EventItem, MessageItem, PartItem
 from p2pchat.core.ids import ChatId, ItemId, MemberId, sender_of
-from p2pchat.engine import contents
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, gaps, history, pairwise, past, reach, siblings, transcript
+from p2pchat.engine.groups import adopting, carriage, gaps, history, pairwise, reach, siblings, transcript
 from p2pchat.engine.groups.adopting import EventOutcome
-from p2pchat.engine.groups.item_batch import ItemBatch
+from p2pchat.engine.groups.item_batch import ItemBatch, has_room, stored_bytes
+from p2pchat.engine.groups.opening import OpenedItem, OpenedMessage, open_all
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import chats as store_chats
@@ -34,10 +34,6 @@ from p2pchat.store.groups.groups import GroupRow
 from p2pchat.store.groups.items import NOBODY, WaitingItem
 
 log = logging.getLogger(__name__)
-
-
-FLOOD_WEIGHT = 4
-"""How many times a byte of a member counts: what they write is passed on too, on the account of whoever does that."""
 
 
 class ItemOutcome(Enum):
@@ -62,7 +58,7 @@ def take(
     """Handle an item that came. known: members who have it, as whoever brought it says; None: it is where all find
     it. by: the member who brought it, `NOBODY` for one whom we do not know.
     """
-    with ItemBatch(tx, row) as batch:
+    with ItemBatch(tx, row, route) as batch:
         if _take(batch, items.item_id(sealed), sealed, route, known, by):
             _take_waiting(batch, route)
 
@@ -70,8 +66,8 @@ def take(
 def take_all(tx: Transaction, row: GroupRow, sealed: Sequence[bytes], route: Route) -> None:
     """Handle items that came together from where all find them."""
     came = [(items.item_id(item), item) for item in sealed]
-    with ItemBatch(tx, row, [id for id, _ in came]) as batch:
-        opened = _open_all(batch, came)
+    with ItemBatch(tx, row, route, [id for id, _ in came]) as batch:
+        opened = open_all(batch, row, came)
         for id, item in came:
             if _take(batch, id, item, route, None, NOBODY, opened.get(id)):
                 _take_waiting(batch, route)
@@ -81,26 +77,8 @@ def take_waiting(tx: Transaction, chat: ChatId, route: Route) -> None:
     """Try what waits in a group, until nothing more comes of it."""
     row = store_groups.get(tx.db, chat)
     if row is not None:
-        with ItemBatch(tx, row) as batch:
+        with ItemBatch(tx, row, route) as batch:
             _take_waiting(batch, route)
-
-
-def _open_all(batch: ItemBatch, came: Sequence[tuple[ItemId, bytes]]) -> dict[ItemId, Item]:
-    """Open what was not seen and can be opened, and have what its messages need read for all of them at once."""
-    opened, authors = dict[ItemId, Item](), dict[int, tuple[EpochRow, dict[MemberId, None]]]()
-    for id, sealed in came:
-        epoch = None if batch.was_seen(id) else batch.epoch(sealed[: items.TAG_BYTES])
-        if epoch is None:
-            continue
-        try:
-            item = opened[id] = items.open_item(sealed, epoch.id, batch.secrets(epoch))
-        except CannotOpen:
-            continue
-        if isinstance(item, MessageItem):
-            authors.setdefault(epoch.pk, (epoch, {}))[1][item.member] = None
-    for epoch, members in authors.values():
-        batch.expect(epoch, members)
-    return opened
 
 
 def _take_waiting(batch: ItemBatch, route: Route) -> None:
@@ -127,7 +105,7 @@ def _take(
     route: Route,
     known: frozenset[MemberId] | None,
     by: MemberId,
-    opened: Item | None = None,
+    opened: OpenedItem | None = None,
 ) -> bool:
     """Handle one item; return whether something may be opened now that could not be before. opened: what is in it, if
     it was opened already.
@@ -145,12 +123,13 @@ def _take(
     if not epoch.header:  # of a group that we have left, perhaps by what came just before
         return False
     try:
-        item = items.open_item(sealed, epoch.id, batch.secrets(epoch)) if opened is None else opened
+        if opened is None:
+            opened = OpenedItem(items.open_item(sealed, epoch.id, batch.secrets(epoch)))
     except CannotOpen:  # no member has sealed it; who brings such can make any number, so they are not noted
         return False
     batch.see(id)
     try:
-        outcome = _apply(batch, row, epoch, item, route)
+        outcome = _apply(batch, row, epoch, opened, route)
     except CannotOpen:
         outcome = ItemOutcome.DROPPED
     if outcome is ItemOutcome.DROPPED:
@@ -160,7 +139,9 @@ def _take(
     if (
         now is not None and known is not None and not _was_removed(tx, now)
     ):  # those who have what it waits for can use it at once
-        if isinstance(item, EventItem) and not store_epochs.has_more_than(tx.db, epoch.pk, pairwise.MAX_PAIRWISE):
+        if isinstance(opened.item, EventItem) and not store_epochs.has_more_than(
+            tx.db, epoch.pk, pairwise.MAX_PAIRWISE
+        ):
             known = frozenset({by} - {NOBODY})  # its author could say that all have it, and tell one member alone
         carriage.pass_on(tx, now, epoch, sealed, known)
     return outcome is ItemOutcome.NEW
@@ -170,22 +151,24 @@ def _open(batch: ItemBatch, epoch: EpochRow, waiting: WaitingItem, route: Route)
     """Handle what was open already, and waited; return as `_take`."""
     assert batch.row is not None
     try:
-        opened = items.open_whole(waiting.item)
+        opened = OpenedItem(items.open_whole(waiting.item))
         return _apply(batch, batch.row, epoch, opened, route, waiting.at) is ItemOutcome.NEW
     except CannotOpen:
         return False
 
 
 def _apply(
-    batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: Item, route: Route, since: int | None = None
+    batch: ItemBatch, row: GroupRow, epoch: EpochRow, opened: OpenedItem, route: Route, since: int | None = None
 ) -> ItemOutcome:
     """Apply what is in an item of an epoch. since: when (ms) one came that waited. Raises CannotOpen if it is not
     valid.
     """
-    tx = batch.tx
+    tx, item = batch.tx, opened.item
     if isinstance(item, PartItem):
         whole = batch.parts.keep(item.part)
-        outcome = ItemOutcome.TAKEN if whole is None else _apply(batch, row, epoch, items.open_whole(whole), route)
+        if whole is None:
+            return ItemOutcome.TAKEN
+        outcome = _apply(batch, row, epoch, OpenedItem(items.open_whole(whole)), route)
         return (
             outcome if outcome is not ItemOutcome.DROPPED else ItemOutcome.TAKEN
         )  # the others need all parts, to see that
@@ -194,7 +177,7 @@ def _apply(
         store_items.wait(tx.db, row.chat, items.item_id(raw), raw, since or tx.now, item.member, epoch.pk)
         return ItemOutcome.TAKEN
     if isinstance(item, MessageItem):
-        return _message(batch, row, epoch, item, route)
+        return _message(batch, row, epoch, item, route, opened.message)
     event = events.decode_unverified(item.event)
     batch.write()  # an event may delete chains, send what waited, and change all that was read
     try:
@@ -216,27 +199,33 @@ def _account(tx: Transaction, row: GroupRow, event: GroupEvent) -> MemberId:
     return event.author_id if event.author_id in history.log_of(tx, row.chat).added else NOBODY
 
 
-def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route) -> ItemOutcome:
-    """Open a message, move its author's chain on, and do what it says."""
+def _message(
+    batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem, route: Route, opened: OpenedMessage | None
+) -> ItemOutcome:
+    """Open a message, move its author's chain on, and do what it says. opened: the message, if it was opened before
+    others were taken, which may have changed what it is to be opened with.
+    """
     tx = batch.tx
     member, chain = batch.member(item.member), batch.chain(epoch.pk, item.member)
     if member is None or chain is None or item.member == row.member:
         return ItemOutcome.DROPPED
-    author, size = sender_of(item.member), FLOOD_WEIGHT * len(item.body)
-    if not tx.storage_limits.has_room(tx.db, author, size, tx.now, unread=0):
+    if not has_room(tx, item):
         log.info("a member of a group writes more than one may have us store")
         return ItemOutcome.DROPPED
-    read = messages.read(
-        row.group_id,
-        epoch.id,
-        item.member,
-        member.sign,
-        chain,
-        item.number,
-        item.body,
-        lambda number: store_epochs.skipped(tx.db, epoch.pk, item.member, number),
-        lambda count: tx.memory.group_limits.may_skip(row.chat, item.member, count, tx.now),
-    )
+    if opened is not None and opened.before == chain and opened.sign == member.sign:
+        read = opened.read
+    else:
+        read = messages.read(
+            row.group_id,
+            epoch.id,
+            item.member,
+            member.sign,
+            chain,
+            item.number,
+            item.body,
+            lambda number: store_epochs.skipped(tx.db, epoch.pk, item.member, number),
+            lambda count: tx.memory.group_limits.may_skip(row.chat, item.member, count, tx.now),
+        )
     if read.found.used:
         store_epochs.use_skipped(tx.db, epoch.pk, item.member, item.number)
     else:
@@ -249,7 +238,7 @@ def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem
         gaps.skipped(tx, row, epoch, item.member, range(chain.next, item.number))
         batch.gaps.pop(epoch.pk, None)
     transcript.read(batch, row, epoch, read.message, item.body)
-    tx.storage_limits.spend(author, size, tx.now, unread=False)
+    tx.storage_limits.spend(sender_of(item.member), stored_bytes(item), tx.now, unread=False)
     batch.knows(member, b"".join(read.message.log_heads))
     try:
         content = decode_content(read.message.content)
@@ -257,11 +246,10 @@ def _message(batch: ItemBatch, row: GroupRow, epoch: EpochRow, item: MessageItem
         return ItemOutcome.TAKEN
     unwanted = not content.kind.in_group or reach.is_blocked(tx, member.contact)
     if not unwanted and group_rules.may_post(tx, row, member, content):
-        contents.apply(tx, batch.author(item.member), content, route)
+        batch.texts.apply(row, batch.author(item.member), read.message, content)
         if isinstance(content.payload, GroupMeet):  # it says which contact somebody is
             batch.write()
             batch.forget()
-        past.keep(tx, row, read.message, content)
     return ItemOutcome.TAKEN
 
 

@@ -58,6 +58,7 @@ def read(batch: ItemBatch, row: GroupRow, epoch: EpochRow, message: GroupMessage
             gaps.named(tx, row, pk, seen, message.member, batch.chain(pk, seen.member))
             batch.gaps.pop(pk, None)
         elif here != seen.head:
+            batch.texts.show_all()
             _differs(tx, row, epoch, message, seen)
 
 

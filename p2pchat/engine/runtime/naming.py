@@ -41,6 +41,11 @@ def of_one(db: Database, partner: Contact, row: MessageRow, notes: Remarks = NOT
     return of(db, partner, [row], {row.pk: notes})
 
 
+def of_members(db: Database, chat: ChatId, rows: Collection[MessageRow], known: Mapping[ContactId, str]) -> Names:
+    """Return the names of members who wrote these messages of a group. known: by which they are shown."""
+    return _members(db, chat, rows, {}, known)
+
+
 def of_all(db: Database, rows: Collection[MessageRow], notes: Mapping[int, Remarks]) -> dict[ChatId, Names]:
     """Return the same for messages of many chats, by chat."""
     names: dict[ChatId, Names] = {**partners.names(db)}

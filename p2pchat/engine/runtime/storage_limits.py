@@ -160,7 +160,7 @@ class StorageLimits:
         account = self._accounts.get(contact)
         if account is None:
             account = self._accounts[contact] = _Account(self.limits.daily, now)
-        # a clock that was set back gives nothing
-        gained = max(0, now - account.at) * self.limits.daily / DAY_MS
-        account.left, account.at = min(self.limits.daily, account.left + gained), now
+        if now != account.at:  # within a transaction it is the same; a clock that was set back gives nothing
+            gained = max(0, now - account.at) * self.limits.daily / DAY_MS
+            account.left, account.at = min(self.limits.daily, account.left + gained), now
         return account

@@ -155,7 +155,9 @@ def mentions_me(row: MessageRow, names: Names) -> bool:
 
 def _mentions(row: MessageRow, names: MemberNames) -> list[Json]:
     """Return whom a message mentions by id: nobody whose words do not stand in it."""
-    said = names.mentions.get(row.pk, ())
+    said = names.mentions.get(row.pk)
+    if not said:
+        return []
     standing = {row.text[each.start + 1 : each.end] for each in mentions(row.text, [each.words for each in said])}
     return [
         {"id": each.member.hex(), "words": each.words, "me": each.member.hex() == names.id}

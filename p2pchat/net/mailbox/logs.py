@@ -16,7 +16,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import QueueId, RelayName
-from p2pchat.core.logs import LogKeys, LogRole
+from p2pchat.core.logs import MAX_PAGE_BYTES, LogKeys, LogRole
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen, PeerError, Refused
@@ -47,6 +47,8 @@ MAX_APPENDED = 64
 """Blobs of one append."""
 MAX_AHEAD_BYTES = 512 << 10
 """Bytes that wait to be passed on, above which nothing more is asked for."""
+PAGE_SECONDS = 0.05
+"""Seconds for which a page of a log waits for the next one."""
 MAX_WAITING_BYTES = 2 << 20
 """Bytes that wait to be passed on, above which nothing is read from the stream."""
 LARGE_BYTES = 16 << 10
@@ -353,14 +355,20 @@ class _LogClient:
 
     async def _pass_on(self) -> None:
         """Pass on what comes, in order, and note how far a log has come. What has come of a log meanwhile is passed on
-        together: each time costs a transaction, and the new keys of a large group come as many items.
+        together: each time costs a transaction, and the new keys of a large group come as many items. Where there is
+        more, two pages go together if the second is not long in coming.
         """
         while True:
             while not self._arrived:
                 self._passed_on.clear()
                 await self._passed_on.wait()
             newest = self._arrived[-1]
-            if newest.items and len(newest.items[-1][1]) >= LARGE_BYTES and not newest.more:
+            if newest.more:
+                with trio.move_on_after(PAGE_SECONDS):
+                    while self._arrived[-1].more and self._arrived_bytes <= MAX_PAGE_BYTES:
+                        self._passed_on.clear()
+                        await self._passed_on.wait()
+            elif newest.items and len(newest.items[-1][1]) >= LARGE_BYTES:
                 await trio.sleep(GATHER_SECONDS)
             arrivals = self._arrived.popleft()
             watched, items, more = arrivals.watched, list(arrivals.items), arrivals.more

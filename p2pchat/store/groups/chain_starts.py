@@ -71,12 +71,13 @@ class _StartsRow(NamedTuple):
 
     def without(self, members: Collection[MemberId]) -> bytes:
         """Return the entries of all others, with their keys."""
-        places = {self.place(member) for member in members}
+        places = sorted({place for member in members if (place := self.place(member)) is not None})
         size = self.entry_bytes
-        left = [self.chains[at : at + size] for at in range(0, len(self.chains), size) if at not in places]
+        starts, ends = [0, *(place + size for place in places)], [*places, len(self.chains)]
+        left = b"".join([self.chains[start:end] for start, end in zip(starts, ends, strict=True)])
         if self.branch is None:
-            return b"".join(left)
-        return _entries(self.branch, [MemberId(id) for id in left])
+            return left
+        return _entries(self.branch, [MemberId(left[at : at + size]) for at in range(0, len(left), size)])
 
 
 def add(db: Database, epoch: int, branches: Sequence[bytes], members: Collection[MemberId]) -> None:
@@ -109,8 +110,11 @@ def several(db: Database, epoch: int, members: Collection[MemberId]) -> dict[Mem
 
 def remove_all(db: Database, epoch: int, members: Collection[MemberId]) -> None:
     """Delete the chains of these members in an epoch from here, those that are here, and what they come from."""
-    for row, owners in _rows(db, epoch, members):
-        db.execute(_CHANGE, (row.without(owners), epoch, row.first))
+    used: dict[_StartsRow, list[MemberId]] = {}
+    for row, owners in _rows(db, epoch, members):  # few members come one by one, and two may be of one row
+        used.setdefault(row, []).extend(owners)
+    if used:
+        db.executemany(_CHANGE, [(row.without(owners), epoch, row.first) for row, owners in used.items()])
 
 
 def remove(db: Database, epoch: int, member: MemberId) -> None:

@@ -14,7 +14,7 @@ from p2pchat.store.database import Database
 MAX_MESSAGES = 2_000
 MAX_BYTES = 4 * 2**20
 """What is kept for one group at most; the oldest give way."""
-TRIM_EVERY = 128
+TRIM_EVERY = 512
 """How many messages of all groups come between two times that one is trimmed, which takes long."""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.groups.chains import Chain
 from p2pchat.core.groups.messages import GroupMessage, SeenMessage
 from p2pchat.core.ids import MemberId
@@ -27,7 +28,7 @@ def read(
     """Take a message as one that was opened."""
     under = group.epoch if epoch is None else epoch
     made = message(group, under, member, number, *seen)
-    with ItemBatch(group.tx, group.row) as batch:
+    with ItemBatch(group.tx, group.row, Route.MAILBOX) as batch:
         transcript.read(batch, group.row, under, made, b"body")
     return made
 
@@ -121,7 +122,7 @@ def test_what_is_named_and_comes_in_one_batch_is_missing_no_more(
     def play(group: Group) -> None:
         tx, bob, carol = group.tx, group.bob, group.carol
         store_epochs.put_chain(tx.db, group.epoch.pk, bob, Chain(bytes(32), 90))
-        with ItemBatch(tx, group.row) as batch:
+        with ItemBatch(tx, group.row, Route.MAILBOX) as batch:
             for made in (
                 message(group, group.epoch, carol, 91),
                 message(group, group.epoch, carol, 92, SeenMessage(0, bob, 95, bytes(8))),
