@@ -14,7 +14,8 @@ import time
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from noise.connection import Keypair, NoiseConnection
 
-from p2pchat.core import mailbox
+from p2pchat.core import logs, mailbox
+from p2pchat.core.logs import LogKeys
 from p2pchat.core.names import MAILBOX
 from p2pchat.core.primitives import sign_public
 
@@ -191,10 +192,20 @@ class Mail:
         self._number = 0
         kind, body = self._frame()
         assert kind == mailbox.HELLO
-        hello, fetch, put = mailbox.decode_hello(body), os.urandom(32), os.urandom(32)
+        self.hello = hello = mailbox.decode_hello(body)
+        fetch, put = os.urandom(32), os.urandom(32)
         queue = mailbox.Queue(sign_public(fetch), sign_public(put), flags)
         signature = mailbox.sign_open(put if role == mailbox.TO_PUT else fetch, role, hello, queue)
         self._say(mailbox.OPEN, mailbox.encode_open(mailbox.Open(0, role, queue, signature)))
+        while self._frame()[0] != mailbox.OPENED:
+            pass
+
+    def read_log(self, keys: LogKeys) -> None:
+        """Open a log to read it, under the handle 1."""
+        challenge = logs.sign_open_log(
+            keys.fetch_seed, logs.LogRole.READ, self.hello.relay, self.hello.challenge, keys.log
+        )
+        self._say(mailbox.OPEN_LOG, logs.encode_open_log(logs.OpenLog(1, logs.LogRole.READ, keys.log, challenge)))
         while self._frame()[0] != mailbox.OPENED:
             pass
 

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 from benchmarks.lean import (
@@ -26,8 +27,14 @@ from benchmarks.lean import (
     tcp,
     websocket,
 )
-from p2pchat.core import mailbox
+from p2pchat.core import logs, mailbox
+from p2pchat.core.channels import frames
+from p2pchat.core.channels.frames import NEWEST, FeedGet, FeedPut
+from p2pchat.core.channels.posts import FeedHead, encode_head, make_head, own_feed
 from p2pchat.core.files import BLOB_BYTES
+from p2pchat.core.logs import LogKeys, LogRead, LogRole, OpenLog
+from p2pchat.core.names import FEED
+from p2pchat.core.primitives import sign_public
 
 
 def _masked(data: bytes, first: int = 0x82) -> bytes:
@@ -35,6 +42,16 @@ def _masked(data: bytes, first: int = 0x82) -> bytes:
     return bytes((first, 0x80 | len(data), 0, 0, 0, 0)) + data
 
 
+def heads(count: int) -> Iterator[tuple[bytes, FeedHead]]:
+    """Heads of so many channels that were made up, each with the seed of its channel."""
+    for _ in range(count):
+        seed = os.urandom(32)
+        yield seed, make_head(seed, own_feed(sign_public(seed)), 0, bytes(32), 1)
+
+
+KEYS = LogKeys(bytes(32), bytes(32), bytes(32))
+MADE_UP = KEYS.log
+"""A log that the attacker has made up."""
 WEB = {
     "ws-empty": _masked(b"") * 10_000,
     "ws-ping": _masked(b"", 0x89) * 10_000,
@@ -54,6 +71,22 @@ ONE_STREAM = {
     "mail-ping": mail_frame(mailbox.PING, b"") * 10_000,
     "mail-fetch": mail_frame(mailbox.FETCH, mailbox.encode_fetch(1, 512, [(0, 0)])) * 500,
     "file-have": mail_frame(mailbox.HAVE, bytes(6 + 256 * 16)) * 12,
+    "log-open": b"".join(
+        mail_frame(mailbox.OPEN_LOG, logs.encode_open_log(OpenLog(handle, LogRole.READ, MADE_UP, bytes(64))))
+        for handle in range(2, mailbox.MAX_HANDLES)
+    ),
+    "log-read": b"".join(
+        mail_frame(mailbox.READ, logs.encode_read(LogRead(1, 1, want, bool(want), 0))) for want in (512, 0)
+    )
+    * 1_000,
+    "feed-get": b"".join(
+        mail_frame(frames.GET, frames.encode_get(FeedGet(1, own_feed(os.urandom(32)), NEWEST, 256, watch=True)))
+        for _ in range(500)
+    ),
+    "feed-head": b"".join(
+        mail_frame(frames.PUT_HEAD, frames.encode_put(FeedPut(1, own_feed(sign_public(seed)), encode_head(head))))
+        for seed, head in heads(200)
+    ),
 }
 """On one stream, as fast as it is taken."""
 HANDSHAKES = ("connect", "half", "full")
@@ -106,6 +139,12 @@ def _stream_for(kind: str, conn: Conn) -> int:
         box = Mail(conn, mailbox.TO_PUT, mailbox.FILES)
         box.put(BLOB_BYTES)
         return box.stream
+    if kind.startswith("log"):
+        mail = Mail(conn, mailbox.TO_FETCH)
+        mail.read_log(KEYS)
+        return mail.stream
+    if kind.startswith("feed"):
+        return conn.open(FEED)
     if kind.startswith("mail"):
         return Mail(conn, mailbox.TO_FETCH).stream
     return conn.open() if kind in ONE_STREAM else 0

@@ -11,6 +11,7 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.messages import CHAT
 from p2pchat.cli.options import Arg, Verb, opt, timed
 from p2pchat.cli.output import Cell, cell, short_date
+from p2pchat.sanitize import clean_line
 
 _NONE = "No chats yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one."
 
@@ -25,6 +26,8 @@ def chats(context: Context, args: Namespace) -> int:
     if args.action is None:
         none, only = (_NONE_ARCHIVED, "archived") if args.archived else (_NONE, None)
         answers.show(context, _row, none, "chats", only)
+        if not context.out.json and only is None:
+            _note_awaited(context)
         return 0
     if args.chat is None:
         raise errors.UsageError("CHAT is missing", hint="`p2pchat chats` lists them.")
@@ -33,10 +36,21 @@ def chats(context: Context, args: Namespace) -> int:
     return answers.say(context, words, "pin_chat", chat=args.chat, pinned=pinned)
 
 
+def _note_awaited(context: Context) -> None:
+    """Say of which groups the user waits to be let in: they are no chats yet."""
+    with context.client() as client:
+        for group in client.call("joining"):
+            since = short_date(group["at"])
+            context.out.note(f"Waiting for an admin of {clean_line(group['name'])} to let you in, since {since}.")
+
+
 def _row(chat: dict[str, Any]) -> list[Cell]:
     last, unread = chat["last"] or {}, int(chat["unread"])
     when = short_date(last.get("received_at") or last.get("sent_at"))
     about = [word for word in ("pinned", "archived") if chat.get(word)] + ["muted"] * bool(chat.get("muted_until"))
+    about += ["frozen"] * bool(chat.get("frozen"))
+    if asking := int(chat.get("requests") or 0):
+        about.append(f"{asking:,} {'asks' if asking == 1 else 'ask'} to join")
     new = f"{unread} unread" if unread else "-"
     if mentions := int(chat.get("mentions") or 0):
         new += f", {mentions} for you"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from p2pchat import errors
@@ -42,7 +43,17 @@ def log(context: Context, args: Namespace) -> int:
     if not shown and not context.out.json:
         nothing = args.search is None and args.since is None and args.until is None
         context.out.note("No messages yet." if nothing else "Nothing found.")
+    if line is None and not context.out.json:
+        _note_frozen(context, args.chat)
     return 0
+
+
+def _note_frozen(context: Context, chat: str) -> None:
+    """Say of a channel that it is frozen: what is read of it may not be what others read."""
+    with context.client() as client, suppress(errors.P2PChatError):  # mostly it is no channel
+        channel = client.call("channel", chat=chat)
+        if channel["forked"]:
+            context.out.note(f"! {clean_line(channel['problem'])}")
 
 
 def _pages(client: Client, args: Namespace) -> Iterator[list[dict[str, Any]]]:

@@ -62,6 +62,7 @@ def show(context: Context, args: Namespace) -> int:
         return 0
     rows = [
         ("members", f"{group['members']:,}"),
+        *([("requests", f"{group['requests']:,}, see `p2pchat group requests`")] if group.get("requests") else []),
         *([("being added", ", ".join(group["adding"]))] if group.get("adding") else []),
         ("you are", group["role"] or "not a member any more"),
         *([("muted until", short_date(group["muted_until"]))] if group.get("muted_until") else []),

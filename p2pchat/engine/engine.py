@@ -313,7 +313,7 @@ class Engine:
         return use
 
     def _load_logs(self) -> Callable[[], None]:
-        return partial(self.log_carrier.use, log_carrier.read(self.db, self.log_carrier.places))
+        return partial(self.log_carrier.use, log_carrier.read(self.db, self.log_carrier.places, self.clock()))
 
     def _load_mail(self, owners: Collection[MailOwner] | None = None) -> Callable[[], None]:
         return partial(self.mailbox_handler.use, mailbox_queues.read(self.db, owners))

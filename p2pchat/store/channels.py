@@ -116,6 +116,13 @@ def get(db: Database, chat: ChatId) -> ChannelRow | None:
     return None if row is None else _made(row)
 
 
+def frozen(db: Database) -> set[ChatId]:
+    """Return the channels whose owner has signed two different posts with one number."""
+    sql = """SELECT channels.chat FROM channels JOIN channel_feeds
+        ON channel_feeds.chat = channels.chat AND channel_feeds.writer = channels.key WHERE fork IS NOT NULL"""
+    return {ChatId(chat) for (chat,) in db.query(sql)}
+
+
 def with_key(db: Database, key: bytes) -> ChannelRow | None:
     """Return the channel with this public key, or None."""
     row = db.query_one(f"{_SELECT} WHERE key = ?", (key,))

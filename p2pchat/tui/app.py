@@ -291,7 +291,7 @@ class ChatApp(BaseApp):
         if news.stale:
             self.run_worker(self.reader.reread())
         panel_news = getattr(self.screen, "news", None)
-        if panel_news is not None:
+        if panel_news is not None and self.screen.is_mounted:  # else it reads all of it once it is there
             panel_news(batch)
 
     def _message_removed(self, chat: str, message: str) -> None:

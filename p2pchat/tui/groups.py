@@ -31,7 +31,7 @@ class GroupInfo(NamedTuple):
     """A group. `role`: the user's, "" if they are not a member any more. `members`: how many there are. `epoch`: how
     old the keys are, in a sentence. `problem`: what is wrong, in a sentence. `receipts`: the user tells contacts what
     they have read. `adding`: the contacts who become members once their nodes have answered.
-    `muted_until`: None if the user is not muted.
+    `muted_until`: None if the user is not muted. `requests`: how many ask to join, if the user decides about them.
     """
 
     chat: str
@@ -45,6 +45,7 @@ class GroupInfo(NamedTuple):
     receipts: bool = False
     adding: tuple[str, ...] = ()
     muted_until: datetime | None = None
+    requests: int = 0
 
     @property
     def moderates(self) -> bool:
@@ -126,6 +127,7 @@ def group_of(params: Mapping[str, Any]) -> GroupInfo:
         bool(params.get("receipts")),
         tuple(params.get("adding") or ()),
         time_of(params["muted_until"]) if params.get("muted_until") else None,
+        int(params.get("requests") or 0),
     )
 
 

@@ -178,6 +178,10 @@ class Chat(NamedTuple):
     kind: str = DIRECT
     mentions: int = 0
     """Unread messages of a group that mention the user."""
+    requests: int = 0
+    """Those who ask to join a group, if the user decides about them."""
+    frozen: bool = False
+    """The writer of a channel has told readers different things, and nothing more is taken."""
 
     @property
     def is_group(self) -> bool:
@@ -209,6 +213,17 @@ class Archive(NamedTuple):
     def id(self) -> str:
         """An id that no chat has."""
         return "archive"
+
+
+class AwaitedGroup(NamedTuple):
+    """A group that the user has asked to join, and that has not let them in."""
+
+    name: str
+
+    @property
+    def id(self) -> str:
+        """An id that no chat has."""
+        return f"awaited {self.name}"
 
 
 class Request(NamedTuple):
@@ -331,6 +346,8 @@ def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
         params.get("timer"),
         params.get("kind") or DIRECT,
         int(params.get("mentions") or 0),
+        int(params.get("requests") or 0),
+        bool(params.get("frozen")),
     )
 
 

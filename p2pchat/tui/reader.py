@@ -60,12 +60,11 @@ class Reader:
                 begun = len(chats) == FIRST_CHATS
                 if begun:
                     await self._begin(chats)
+                requests, awaited = await asyncio.gather(app.node.call("requests"), app.node.call("joining"))
                 if begun or listed:
-                    chats, requests = await asyncio.gather(app.node.call("chats"), app.node.call("requests"))
-                else:
-                    requests = await app.node.call("requests")
+                    chats = await app.node.call("chats")
                 before = app.state.current
-                self._read_again |= app.state.load(chats, requests).stale
+                self._read_again |= app.state.load(chats, requests, awaited).stale
                 talk.drafts.overlay()
                 app.main.show_list()
                 if app.state.shown is None:

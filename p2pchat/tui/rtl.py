@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size, split_graphemes
 
-from p2pchat.tui.text import JOINER, ZWJ, displayable_line, has_rtl, is_rtl
+from p2pchat.tui.text import JOINER, ZWJ, displayable_line, has_rtl, is_rtl, wrap
 
 # Needed for shaping and ordering only: some terminals draw a box for them.
 _SPENT = dict.fromkeys(map(ord, f"\u200c\u200e\u200f\u061c{ZWJ}{JOINER}"))
@@ -79,6 +79,17 @@ def drawn_within(text: str, turned: bool) -> str:
     if not turned or not has_rtl(text):
         return text
     return "".join(glyph.text for glyph in visual(text, False))
+
+
+def drawn_lines(text: str, turned: bool, cells: int, *, rtl: bool | None = None) -> str:
+    """A displayable text of several lines: broken into lines of so many cells before each of these is put in order,
+    or they would be read from the last one to the first. rtl: whether it runs from right to left; None: as it begins.
+    """
+    if not turned or not has_rtl(text):
+        return text
+    way = is_rtl(text) if rtl is None else rtl
+    lines = (line.shown for line in wrap(text, cells))
+    return "\n".join("".join(glyph.text for glyph in visual(line, way)) if has_rtl(line) else line for line in lines)
 
 
 def _shape(line: str) -> tuple[str, list[int]]:

@@ -13,6 +13,7 @@ from p2pchat.tui.labels import labels
 from p2pchat.tui.model import (
     NOTES,
     Archive,
+    AwaitedGroup,
     Chat,
     File,
     Message,
@@ -87,6 +88,8 @@ class State:
     def __init__(self) -> None:
         self.chats: list[Chat] = []
         self.requests: list[Request] = []
+        self.awaited: list[AwaitedGroup] = []
+        """The groups that the user has asked to join."""
         self.current: str | None = None
         self.archive_open = False
         """Whether the list shows the archived chats."""
@@ -110,11 +113,17 @@ class State:
         self.chats = labels([chat_of(each) for each in chats])
         self._put_away()
 
-    def load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> News:
+    def load(
+        self,
+        chats: Sequence[Mapping[str, Any]],
+        requests: Sequence[Mapping[str, Any]],
+        awaited: Sequence[Mapping[str, Any]] = (),
+    ) -> News:
         """Everything anew, as the node answered, and what happened since it was asked. Returns that as news: it was
         told before, but it may have been about chats that were not known.
         """
         self._load(chats, requests)
+        self.awaited = [AwaitedGroup(each["name"]) for each in awaited]
         since, self._since, self._begun = self._since or (), None, False
         return self.apply(since)
 
@@ -252,6 +261,7 @@ class State:
             self._group(event, news)
         elif kind == "channel":
             news.channels.add(event["chat"])
+            news.stale |= not self._begun  # whether it is frozen, the node knows
         elif kind == "joined":
             news.joined.append((event["id"], event["name"]))
         elif kind in ("forgotten", "cleared"):
@@ -264,6 +274,7 @@ class State:
             news.listed = True
         elif kind == "node":
             if event.get("warning"):
+                news.stale |= bool(self.awaited)  # it may say that a group does not let the user in
                 news.warnings.append(str(event["warning"]))
         elif kind == "lagged":
             news.stale = news.lagged = True

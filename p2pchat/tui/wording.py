@@ -21,6 +21,7 @@ PINNED, MUTED = "↑", "~"
 CLOSED, OPENED = "▸", "▾"
 """Before a line behind which others are, or below which they stand."""
 VERIFIED = "✓"
+FROZEN = "!"
 
 NOTICES = ("timer", "group")
 """Kinds of messages whose text is a sentence of the node's: what was done in the chat."""
@@ -54,6 +55,16 @@ def mark(chat: Chat) -> str:
 _ALONE = {"notes": "only you", "forgotten": "forgotten; read only", "left": "you are not in it any more; read only"}
 
 
+def asking(number: int) -> str:
+    """How many ask to join a group, in words; "" if nobody does."""
+    return f"{number:,} {'asks' if number == 1 else 'ask'} to join" if number else ""
+
+
+def awaited(name: str) -> str:
+    """What is said of a group that the user has asked to join."""
+    return f"Waiting for an admin of {name} to let you in."
+
+
 def order(chat: Chat, now: datetime) -> str:
     """Signs behind a name: ` ↑` pinned, ` ~` muted."""
     muted = chat.muted_until is not None and now < chat.muted_until
@@ -70,7 +81,7 @@ def presence(chat: Chat) -> str:
     if chat.state in _ALONE:
         return _ALONE[chat.state]
     if chat.is_many:
-        return chat.kind
+        return ", ".join(filter(None, (chat.kind, asking(chat.requests), "frozen" if chat.frozen else "")))
     if chat.route is None:
         return "offline"
     return f"{'online' if chat.online else 'offline'}, {route(chat.route)}"

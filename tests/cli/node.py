@@ -296,6 +296,7 @@ ANSWERS: dict[str, Answer] = {
     "succeed_group": {"chat": ID, "offered": 2, "missing": 1},
     "leave_group": {"chat": ID, "name": "friends"},
     "group_requests": [{"id": ID, "name": "eve", "words": "it is me", "at": "2026-01-02T03:04:05.000Z", "via": "1a2b"}],
+    "joining": [],
     "answer_request": {"id": ID, "name": "eve"},
     "group_invite": {"id": ID, "text": "P2PCHAT:ABC", "expires": "2026-01-09T03:04:05.000Z"},
     "group_log": [

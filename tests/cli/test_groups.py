@@ -161,6 +161,8 @@ def test_a_group_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
     assert "not a member any more" in gone.out
     assert re.search(r"^keys +-$", gone.out, re.MULTILINE)
     assert "Nobody was reached" in gone.err
+    node.answers["group"] = {**known, "requests": 1}
+    assert "requests     1, see `p2pchat group requests`\n" in p2pchat("group", "show", "friends").out
 
 
 def test_data_alone_is_on_stdout(node: FakeNode, p2pchat: Run) -> None:

@@ -455,6 +455,30 @@ def test_a_chat_that_is_a_group_says_so_before_its_name(node: FakeNode, p2pchat:
     ]
 
 
+def test_groups_that_one_waits_for_are_named_beside_the_chats(node: FakeNode, p2pchat: Run) -> None:
+    node.answers["joining"] = [{"name": "clim\x1bbers", "at": "2001-02-03T04:05:06.000Z"}]
+    listed = p2pchat("chats")
+    assert "climbers" not in listed.out
+    assert "Waiting for an admin of clim" in listed.err
+    assert "to let you in, since 2001-02-0" in listed.err
+    assert "\x1b" not in listed.err
+    assert p2pchat("chats", "--json").err == ""
+    known = cast("list[dict[str, object]]", node.answers["chats"])[0]
+    node.answers["chats"] = [{**known, "requests": 2}]
+    assert p2pchat("chats").out.endswith("2 ask to join\n")
+
+
+def test_a_frozen_channel_says_so_where_it_is_read(node: FakeNode, p2pchat: Run) -> None:
+    known = cast("list[dict[str, object]]", node.answers["chats"])[0]
+    node.answers["chats"] = [{**known, "frozen": True}]
+    assert p2pchat("chats").out.endswith("frozen\n")
+    node.answers["channel"] = {**CHANNEL, "forked": True, "problem": "its writer signed\x1b two"}
+    assert re.fullmatch(r"! its writer signed.? two\n", p2pchat("log", "news").err)
+    assert p2pchat("log", "news", "--json").err == ""
+    node.answers["channel"] = errors.UsageError("bob is not a channel")
+    assert p2pchat("log", "bob").err == ""
+
+
 def test_a_channel_in_plain_words(node: FakeNode, p2pchat: Run) -> None:
     assert "comments in talk\n" in p2pchat("channel", "show", "news").out, "its owner is asked nothing"
     node.answers["channel"] = {**CHANNEL, "mine": False}

@@ -68,6 +68,7 @@ class FakeGroups(ABC):
         self.receipts: dict[str, bool] = {}
         self.reports: dict[str, list[Json]] = {}
         self.adding: list[str] = []
+        self.awaited: list[Json] = []
 
     @abstractmethod
     def _message(
@@ -133,6 +134,10 @@ class FakeGroups(ABC):
         self._emit("group", {"chat": chat})
         return str(row["id"])
 
+    def waits_for(self, name: str) -> None:
+        """We ask to join a group by an invite."""
+        self.awaited.append({"name": name, "at": "2026-11-20T09:00:00.000Z"})
+
     # --- the methods
 
     def _do_create_group(self, name: str, contacts: Sequence[str] = (), locked: bool = False) -> Json:
@@ -158,6 +163,7 @@ class FakeGroups(ABC):
             "members": len(self.members[ident]),
             "settings": rules,
             "adding": self.adding,
+            "requests": len(self.asking_to_join[ident]),
             "receipts": self.receipts.get(ident, False),
             "epoch": "The keys are 2 hours old.",
             "problem": "",
@@ -246,11 +252,15 @@ class FakeGroups(ABC):
     def _do_group_requests(self, chat: str) -> list[Json]:
         return list(self.asking_to_join[chat])
 
+    def _do_joining(self) -> list[Json]:
+        return list(self.awaited)
+
     def _do_answer_request(self, chat: str, id: str, accept: bool = True) -> Json:
         row = next(each for each in self.asking_to_join[chat] if each["id"] == id)
         self.asking_to_join[chat].remove(row)
         if accept:
             self.members[chat].append(member(len(self.members[chat]), row["name"]))
+        self._emit("group", {"chat": chat})
         return {"id": id, "name": row["name"]}
 
     def _do_group_invite(

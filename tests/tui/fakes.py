@@ -661,6 +661,7 @@ class FakeNode(FakeGroups, FakeFiles):
             **self.set_for.get(ident, {}),
             "unread": len(unread),
             "mentions": sum(each["mentions_me"] for each in unread),
+            "requests": len(self.asking_to_join.get(ident, ())),
             "first_unread": unread[0]["id"] if unread else None,
             "last": dict(history[-1]) if history else None,
             "draft": self.drafts.get(ident, ""),

@@ -123,7 +123,11 @@ def test_the_composer_says_who_posts_in_a_channel_and_what_is_wrong(tmp_path: Pa
             await until(pilot, lambda: "careful: 3 posts are missing" in take(app).shown)
             node.forked = True
             node._emit("channel", {"chat": chat, "forked": True, "missing": 3})
-            await until(pilot, lambda: "frozen: two different posts" in take(app).shown)
+            await until(pilot, lambda: "frozen: its writer told readers different things" in take(app).shown)
+            node.people[chat]["frozen"] = True
+            node._emit("channel", {"chat": chat, "forked": True, "missing": 3})
+            await until(pilot, lambda: "» channel, frozen" in take(app).shown)
+            assert " ! " in take(app).shown, "in the list"
 
     run(main())
 

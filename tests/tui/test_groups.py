@@ -33,6 +33,7 @@ from p2pchat.tui.groups import (
 )
 from p2pchat.tui.model import message_of
 from p2pchat.tui.screens import members, panel
+from p2pchat.tui.screens.group_requests import GroupRequestsScreen
 from p2pchat.tui.screens.members import MembersScreen
 from p2pchat.tui.text import width
 from p2pchat.tui.widgets.member_list import row_of
@@ -248,7 +249,7 @@ def test_members_are_found_and_removed(tmp_path: Path, monkeypatch: pytest.Monke
     async def main() -> None:
         async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
             await enter(app, pilot, "/group members")
-            await until(pilot, lambda: "Football · 4 members" in take(app).shown)
+            await until(pilot, lambda: "4 members of Football" in take(app).shown)
             await until(pilot, lambda: "observer" in take(app).shown)
             assert "anna ✓" in take(app).shown
             await pilot.press("b", "o")
@@ -282,6 +283,16 @@ def test_only_pages_in_view_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
             await until(pilot, lambda: "m4999" in take(app).shown or "eve" in take(app).shown)
             offsets = [call["offset"] for call in node.named("group_members")]
             assert offsets == [0, 5_000, 4_900]
+
+    run(main())
+
+
+def test_a_long_name_leaves_room_for_how_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, size=(80, 24)) as (node, chat, app, pilot):
+            node.people[chat]["name"] = "Friday football " * 4
+            await enter(app, pilot, "/members")
+            await until(pilot, lambda: "─ 4 members of Friday football" in take(app).shown)
 
     run(main())
 
@@ -484,6 +495,79 @@ def test_requests_invites_and_leaving(tmp_path: Path, monkeypatch: pytest.Monkey
             await until(pilot, lambda: "Leave Football?" in take(app).shown)
             await pilot.press("y")
             await until(pilot, lambda: "you are not in this group any more" in take(app).shown)
+
+    run(main())
+
+
+def test_who_asks_to_join_is_told_of_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch, size=(120, 40)) as (node, chat, app, pilot):
+            node.wants_in(chat, "mallory")
+            await until(pilot, lambda: "# group, 1 asks to join · end-to-end encrypted" in take(app).shown)
+            assert " +1 " in take(app).shown, "in the list"
+            await pilot.press("ctrl+y")
+            await until(pilot, lambda: "old. 1 asks to join." in take(app).shown)
+            await pilot.press("r")
+            await until(pilot, lambda: "mallory" in take(app).shown)
+            await pilot.press("a", "escape")
+            await until(pilot, lambda: "asks to join" not in take(app).shown)
+            assert " +1 " not in take(app).shown
+
+    run(main())
+
+
+def test_news_for_a_page_that_is_not_there_yet_do_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
+            node.wants_in(chat, "mallory")
+            shown = app.push_screen(GroupRequestsScreen(node, group_of(node._do_group(chat))))
+            app._take([{"event": "group", "chat": chat}])
+            await shown
+            await until(pilot, lambda: "mallory" in take(app).shown)
+
+    run(main())
+
+
+def test_words_from_right_to_left_are_read_from_the_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with in_group(tmp_path, monkeypatch) as (node, chat, app, pilot):
+            node.wants_in(chat, "dan", "אלף " + "ואז " * 20 + "סוף They used no invite")
+            await enter(app, pilot, "/group requests")
+            await until(pilot, lambda: "ףלא" in take(app).shown)
+            shown = take(app).shown
+            assert shown.index("They used the invite") < shown.index("ףלא") < shown.index("ףוס")
+            await pilot.press("escape")
+            node.does(chat, "anna removed eve: אלף " + "ואז " * 30 + "סוף")
+            await enter(app, pilot, "/group log")
+            await until(pilot, lambda: "anna removed eve: " in take(app).shown)
+            shown = take(app).shown
+            assert shown.index("ףלא") < shown.index("ףוס")
+
+    run(main())
+
+
+def test_groups_that_one_waits_for_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        offer_groups(monkeypatch)
+        node = FakeNode()
+        node.waits_for("climbers")
+        async with opened(node, tmp_path, (80, 24)) as (app, pilot):
+            waiting = "Waiting for an admin of climbers to let you in."
+            await until(pilot, lambda: waiting in take(app).shown)
+            node.awaited.clear()
+            node.group("climbers", role=MEMBER)
+            await until(pilot, lambda: "# group" in take(app).shown)
+            assert waiting not in take(app).shown
+            await pilot.resize_terminal(120, 40)
+            node.waits_for("hikers")
+            await app.reader.reread()
+            await until(pilot, lambda: "waiting for an admin" in take(app).shown)
+            app.main.chat_list.focus()
+            await pilot.press("down", "enter")
+            await until(pilot, lambda: "Waiting for an admin of hikers to let you in." in notices(app))
+            node.awaited.clear()
+            node._emit("node", {"warning": "You cannot join hikers: the invite has been used up."})
+            await until(pilot, lambda: "waiting for an admin" not in take(app).shown)
 
     run(main())
 

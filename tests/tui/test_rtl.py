@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pchat.tui.rtl import visual, visual_line
+from p2pchat.tui.rtl import drawn_lines, visual, visual_line
 from p2pchat.tui.text import displayable, is_rtl, width
 
 
@@ -60,6 +60,13 @@ def test_every_glyph_knows_where_it_came_from() -> None:
 
 
 lines = st.text(st.sampled_from("ab (1)[2]. سلامهیخو\u064e\u200c\u200dשלוםָ👍🇩🇪,:"), min_size=1, max_size=60)
+
+
+def test_a_text_is_broken_into_lines_before_they_are_put_in_order() -> None:
+    assert drawn_lines("אבג דהו זחט", True, 8) == "והד גבא\nטחז"
+    assert drawn_lines("says: אבג דהו", True, 10, rtl=False) == "says: גבא\nוהד"
+    assert drawn_lines("אבג דהו זחט", False, 8) == "אבג דהו זחט", "the terminal does both"
+    assert drawn_lines("abc def ghi", True, 8) == "abc def ghi", "and the widget breaks it"
 
 
 @given(lines, st.booleans())

@@ -374,6 +374,7 @@ def test_of_a_frozen_channel_no_relay_hears_any_more(
             assert asked == []
             assert bool(south.host.streams) == bool(writers), "what others write in it goes on"
             assert "two different posts" in (await alice.call("channel", chat="news"))["problem"]
+            assert [one["frozen"] for one in await alice.call("chats") if one["name"] == "news"] == [True]
 
     run_world(tmp_path, main)
 

@@ -443,14 +443,14 @@ def test_all_logs_are_read_while_a_message_is_missing(tmp_path: Path, monkeypatc
 
     async def main(world: World) -> None:
         (_, _, carol), _ = await found_town(world, 2, ("alice", "bob", "carol"))
-        places = await carol.engine.committer.read(log_carrier.read, {})
+        places = await carol.engine.committer.read(log_carrier.read, {}, 0)
         assert sorted(place.watched for place in places) == [False, True]
 
         def miss(tx: Transaction, chat: ChatId, epoch: EpochRow) -> None:
             gaps._note(tx, chat, epoch.pk, member_called(tx, chat, "alice"), 7, None)
 
         await carol.engine.committer.submit(in_group(carol, miss))
-        places = await carol.engine.committer.read(log_carrier.read, {})
+        places = await carol.engine.committer.read(log_carrier.read, {}, 0)
         assert [place.watched for place in places] == [True, True]
 
     run_world(tmp_path, main)

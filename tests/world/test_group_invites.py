@@ -110,6 +110,44 @@ def test_who_asks_is_let_in_days_later_and_for_a_month(tmp_path: Path, monkeypat
     run_world(tmp_path, main)
 
 
+async def awaited(node: WorldNode) -> list[str]:
+    return [group["name"] for group in await node.call("joining")]
+
+
+def test_who_asks_is_told_which_group_is_waited_for(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await found(world, "alice", "bob")
+        carol, dan = await world.start("carol"), await world.start("dan")
+        await befriend(alice, dan)
+        invite = await alice.call("group_invite", chat="hikers", ask=True, uses=1)
+        for node in (carol, dan):
+            await join(node, invite["text"])
+        await asking(alice, 2)
+        assert await awaited(carol) == await awaited(dan) == ["hikers"]
+        for node in (carol, dan):
+            with pytest.raises(NotNow, match="Waiting for an admin of hikers to let you in"):
+                await node.call("group", chat="Hikers")
+        listed = {one["name"]: one["requests"] for one in await alice.call("chats")}
+        assert listed == {"hikers": 2, "bob": 0, "dan": 0}
+        assert (await alice.call("group", chat="hikers"))["requests"] == 2
+        await alice.call("answer_request", chat="hikers", id="carol")
+        await has_members(carol, "hikers", 3)
+        assert await awaited(carol) == []
+
+        async def is_refused() -> bool:
+            return await awaited(dan) == []
+
+        await until(is_refused)  # it was good for one
+        assert (await alice.call("group", chat="hikers"))["requests"] == 0
+        await alice.stop()
+        erin = await world.start("erin")
+        with pytest.raises(NotReached):
+            await erin.call("add", invite=invite["text"], timeout=5)
+        assert await awaited(erin) == ["hikers"], "before anybody knows that they ask"
+
+    run_world(tmp_path, main)
+
+
 def test_an_invite_is_good_for_as_many_as_it_says(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, _ = await found(world, "alice", "bob")

@@ -155,6 +155,32 @@ def test_the_logs_of_an_earlier_epoch_are_read_on_where_the_clock_is_not_trusted
     run_world(tmp_path, main)
 
 
+def test_what_somebody_wrote_who_was_away_when_the_keys_were_changed_comes_days_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    async def main(world: World) -> None:
+        (alice, bob, carol, *_), (tower,) = await found(world, 1, NAMES[:4])
+        tower.stop()
+        world.cut(carol, alice)
+        await carol.call("send", chat="town", text="from the train")
+        await carol.stop()
+        tower.start()
+        await alice.call("remove_member", chat="town", member="dave")
+        await has_members(bob, "town", 3)
+        await trio.sleep(logs.READ_ON_MS / 1000 + 2 * 3600)
+        assert not all(place.watched for place in bob.engine.log_carrier.places.values())
+        await alice.stop()
+        carol = await world.start("carol")
+        await has_members(carol, "town", 3)
+        await has_stored(carol, "from the train")
+        await trio.sleep(3 * 3600)
+        assert await said(bob, "town") == ["from the train"]
+
+    run_world(tmp_path, main)
+
+
 def test_a_relay_that_lies_changes_nothing(tmp_path: Path) -> None:
     """What one withholds, repeats or makes up: the others have it all, and an item shows once."""
 

@@ -173,7 +173,7 @@ def test_admins_keep_the_key_of_the_logs_when_they_replace_theirs(
         (alice, _), _ = await found_town(world, 1, ("alice", "bob"))
 
         async def seeds() -> set[bytes]:
-            places = await alice.engine.committer.read(log_carrier.read, {})
+            places = await alice.engine.committer.read(log_carrier.read, {}, 0)
             return {place.keys.admin_seed for place in places}
 
         before = await seeds()

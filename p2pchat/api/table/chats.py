@@ -14,14 +14,16 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "chats",
         "Lists the chats as a face shows them: the pinned ones first, then the others by newest activity. "
-        "`unread` counts up to 1,000, `mentions` those of them that mention the user in a group. "
+        "`unread` counts up to 1,000, `mentions` those of them that mention the user in a group, "
+        "`requests` those who ask to join it, if the user decides. "
+        "`frozen`: the writer of a channel has signed two different posts with one number (`channel`). "
         "`first_unread` is the id of the first unread message in the chat's "
         "order, `last` is its last message or null, `draft` is its unsent text, `timer` is the number of "
         "seconds after which messages disappear, or null.",
-        "[{id, name, state, verified, route, hidden, profile_name, note, kind, unread, first_unread, mentions, last, "
-        "draft, archived, pinned, muted_until, timer}]; `state` is contact, waiting, blocked, forgotten (only "
-        "the chat is left), notes, group, left (a group that the user is not in any more) or channel, `kind` is "
-        "direct, notes, group or channel. The chat with oneself, `notes`, is listed once it has a message",
+        "[{id, name, state, verified, route, hidden, profile_name, note, kind, unread, first_unread, mentions, "
+        "requests, frozen, last, draft, archived, pinned, muted_until, timer}]; `state` is contact, waiting, blocked, "
+        "forgotten (only the chat is left), notes, group, left (a group that the user is not in any more) or channel, "
+        "`kind` is direct, notes, group or channel. The chat with oneself, `notes`, is listed once it has a message",
         (Param("limit", "integer", "How many, from the top of the list; null for all.", default=None),),
     ),
     Method(

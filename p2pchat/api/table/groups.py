@@ -19,7 +19,7 @@ ROLES: Final = ("owner", "admin", "moderator", "member", "observer")
 SETTINGS: Final = ("name", "topic", "description", "slow_mode", "locked", "invites", "newcomers", "history", "recovery")
 """What `set_group` can change."""
 
-GROUP: Final = "{chat, name, topic, role, muted_until, members, adding, settings, receipts, epoch, problem}"
+GROUP: Final = "{chat, name, topic, role, muted_until, members, requests, adding, settings, receipts, epoch, problem}"
 _MEMBER = Param("member", "text", "A member of the group: their id, a unique prefix of it, or their name in the group.")
 _ROLE_DOC = "`role` is owner, admin, moderator, member or observer"
 
@@ -171,8 +171,9 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "group",
         "Returns what there is to know about a group. `role` and `muted_until` are the user's, null if they are not a "
-        "member any more, or not muted; `members` is their number, `adding` the names of the contacts who become "
-        "members once their nodes have answered. `settings` has the settings that `set_group` changes. "
+        "member any more, or not muted; `members` is their number, `requests` that of those in `group_requests`, if "
+        "the user decides, `adding` the names of the contacts who become members once their nodes have answered. "
+        "`settings` has the settings that `set_group` changes. "
         "`receipts`: `group_receipts` is on. `epoch` says in words for people how old the present keys are; `problem` "
         "says in sentences what is wrong, also who asks for another owner, or is empty. "
         "In `settings`, `recovery` is {needed, members: [{id, name}]} or null.",
@@ -212,6 +213,12 @@ INVITES: Final[tuple[Method, ...]] = (
         "Lists those who ask to join a group. `words` is what they wrote, `via` the invite that they used.",
         "[{id, name, words, at, via}]",
         (CHAT,),
+    ),
+    Method(
+        "joining",
+        "Lists the groups that the user has asked to join by an invite (`add`), since `at`, and that have not let them "
+        "in. Whoever is declined is not told; it ends after 60 days.",
+        "[{name, at}]",
     ),
     Method(
         "answer_request",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import suppress
+from typing import NamedTuple
 
 from p2pchat.core.codec import encode
 from p2pchat.core.contents import GroupJoin, GroupMember, GroupOffer, GroupRefusal, GroupWelcome
@@ -22,6 +23,7 @@ from p2pchat.core.groups.roles import Role, member_id
 from p2pchat.core.groups.settings import NAME
 from p2pchat.core.groups.welcome import JoinKeys, Welcome
 from p2pchat.core.ids import ChatId, ContactId, EventId, GroupId, InviteId, MemberId
+from p2pchat.core.invite import decode_invite
 from p2pchat.core.primitives import KemKey, sign_public
 from p2pchat.core.session import standing_root
 from p2pchat.core.text import clean_name
@@ -33,9 +35,11 @@ from p2pchat.engine.groups.adopting import NAMELESS_GROUP
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow
 from p2pchat.lib.times import DAY_MS, HOUR_MS
+from p2pchat.store import contacts as store_contacts
 from p2pchat.store import facts, meta, partners
 from p2pchat.store import invites as store_invites
 from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.database import Database
 from p2pchat.store.facts import Fact
 from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import events as store_events
@@ -67,6 +71,26 @@ WAIT_MS = 60 * DAY_MS
 """How long we wait to be let into a group, from when its admin was sent our keys, which can take a month to come."""
 MAX_ANNOUNCED = 256
 """Members of a group up to which a new one looks for contacts there."""
+
+
+class AwaitedGroup(NamedTuple):
+    """A group that we ask to join by an invite, since `at` (ms)."""
+
+    name: str
+    at: int
+
+
+def awaited(db: Database) -> list[AwaitedGroup]:
+    """Return the groups that have to let us in yet, the first one first: also those whose admins know nothing of it
+    because our first message is on its way.
+    """
+    found = [AwaitedGroup(name or NAMELESS_GROUP, at) for name, at in store_joins.asked(db)]
+    for id in store_contacts.for_groups(db):
+        contact = store_contacts.get(db, id)
+        if contact is not None and contact.state == ContactState.WAITING and contact.invite is not None:
+            name = clean_name(decode_invite(contact.invite).name or "") or NAMELESS_GROUP
+            found.append(AwaitedGroup(name, contact.created_at))
+    return sorted(found, key=lambda group: group.at)
 
 
 def own_name(tx: Transaction) -> str:

@@ -153,13 +153,14 @@ def tidy(tx: Transaction) -> None:
     that our removal does not count. Those whom we ask to let us in stay until they have decided.
     """
     store_links.forget_old(tx.db, tx.passed - ANSWER_MS, tx.passed - DECIDE_MS)
+    store_joins.expire(tx.db, tx.passed - joining.WAIT_MS)
     for id in store_contacts.for_groups(tx.db):
         contact = tx.contact(id)
         if contact is None or contact.state != ContactState.CONTACT or contact.created_at > tx.passed - KEEP_MS:
             continue
-        if store_joins.waits(tx.db, id, tx.passed - joining.WAIT_MS):
+        if store_joins.waits(tx.db, id) or store_links.asks(tx.db, id):
             continue
-        if store_links.asks(tx.db, id) or store_outbox.has_waiting(tx.db, first_device(id)):
+        if store_outbox.has_waiting(tx.db, first_device(id)):
             continue
         if not store_members.carries(tx.db, id, MAX_PAIRWISE, tx.passed - KEEP_MS):
             contacts.remove(tx, contact)

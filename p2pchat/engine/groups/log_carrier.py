@@ -27,7 +27,7 @@ from p2pchat.core.ids import ChatId, DeviceId, EpochId, ItemId, PeerKey, QueueId
 from p2pchat.core.logs import LogKeys, log_keys
 from p2pchat.core.primitives import Random, hmac_sha256, sign_public
 from p2pchat.engine.delivery import group_rules, mailbox_queues
-from p2pchat.engine.groups import adopting, log_duties
+from p2pchat.engine.groups import adopting, log_duties, logs
 from p2pchat.engine.groups.log_intake import LogIntake
 from p2pchat.engine.runtime.committer import SAVE_RETRY_SECONDS, Committer
 from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError, UsageError
@@ -93,10 +93,10 @@ class _Putting:
     under_way: bool = False
 
 
-def read(db: Database, known: Mapping[int, LogPlace]) -> list[LogPlace]:
+def read(db: Database, known: Mapping[int, LogPlace], now: int) -> list[LogPlace]:
     """Return all logs of all groups, as the store has them, those that are in use first: a stream to a relay has room
-    for so many. known: by pk, those that were read before, whose keys are
-    not computed again. Where we hide from a member, the relays see no address of ours either: they may be that
+    for so many. known: by pk, those that were read before, whose keys are not computed again. now: ms. Where we hide
+    from a member, the relays see no address of ours either: they may be that
     member's.
     """
     ours, waiting, hidden = mailbox_queues.ours(db), store_logs.with_outgoing(db), store_contacts.hidden(db)
@@ -109,7 +109,7 @@ def read(db: Database, known: Mapping[int, LogPlace]) -> list[LogPlace]:
         group = store_groups.get(db, chat)
         if group is not None:
             hides = any(contact in hidden for _, contact in store_members.contacts_in(db, chat)) if hidden else False
-            places += _of_group(db, group, rows, ours, waiting, known, hides=hides, all_read=chat in searched)
+            places += _of_group(db, group, rows, ours, waiting, known, now, hides=hides, all_read=chat in searched)
     return sorted(places, key=lambda place: place.pk in retired)
 
 
@@ -120,6 +120,7 @@ def _of_group(
     ours: Mapping[PeerKey, Relay],
     waiting: Collection[int],
     known: Mapping[int, LogPlace],
+    now: int,
     *,
     hides: bool,
     all_read: bool,
@@ -144,8 +145,8 @@ def _of_group(
             keys = before.keys
         else:
             keys = log_keys(epochs[row.epoch].topic, row.relay, row.admin, admin_seed)
-        made, waits = epochs[row.epoch].id, row.pk in waiting
-        place = LogPlace(row.pk, row.chat, row.epoch, made, relay, keys, row.cursor, True, waits)
+        made, watched, waits = epochs[row.epoch].id, not logs.is_visited(row, now), row.pk in waiting
+        place = LogPlace(row.pk, row.chat, row.epoch, made, relay, keys, row.cursor, watched, waits)
         by_epoch.setdefault(row.epoch, []).append(place)
     if all_read or store_members.count(db, group.chat, MAX_READ_ALL + 1) <= MAX_READ_ALL:
         return [place for of_epoch in by_epoch.values() for place in of_epoch]
@@ -153,7 +154,7 @@ def _of_group(
     for pk, of_epoch in by_epoch.items():
         ordered = sorted(of_epoch, key=lambda place: place.relay.peer)
         mine = hmac_sha256(epochs[pk].topic, group.member)[0] % len(ordered)
-        places += [place._replace(watched=number == mine) for number, place in enumerate(ordered)]
+        places += [place._replace(watched=place.watched and number == mine) for number, place in enumerate(ordered)]
     return places
 
 

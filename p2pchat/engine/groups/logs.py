@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
-from p2pchat.core.groups.epochs import LINKS_MS
+from p2pchat.core.groups.epochs import CHAINS_MS, LINKS_MS
 from p2pchat.core.groups.log_relays import LOGS, MAX_LOG_RELAYS, LogRelay
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import MessageId
@@ -31,9 +31,13 @@ from p2pchat.store.groups.logs import LogRow
 MAX_BOTH = 256
 """Members of a group up to which its events go to contacts too, whether they have a link or not."""
 READ_ON_MS = LINKS_MS
-"""How long the logs of an epoch are read that is over, and those of a relay that the group has left,"""
+"""How long the logs of an epoch that is over are read all the time, and those of a relay that the group has left at
+all."""
+VISITED_MS = CHAINS_MS
+"""How long the former are read now and then, as long as the epoch is kept: of who was away while another one was made,
+and wrote, all comes there."""
 MAX_READ_ON = 96
-"""but of no more of them in one group; with three relays, those of 32 epochs."""
+"""Logs of one group that are read on, at most; with three relays, those of 32 epochs."""
 MAX_READ_ON_FULL = 256
 """Where something of ours is yet to be put into them, of no more than this."""
 MAX_HEADS = 8
@@ -90,9 +94,11 @@ def settle(tx: Transaction, row: GroupRow) -> None:
         epoch = store_epochs.get(tx.db, row.chat, head.id)
         if epoch is not None:
             used |= {log.pk for log in of_epoch(tx, row, epoch, state.settings) if (log.at, log.admin) in wanted}
+    peers = {relay.peer for relay, _ in wanted}
     for log in store_logs.of(tx.db, row.chat):
-        if log.until is None and log.pk not in used:
-            store_logs.retire(tx.db, log.pk, tx.latest + READ_ON_MS)
+        until = tx.latest + (VISITED_MS if log.relay in peers else READ_ON_MS)
+        if (log.until is None and log.pk not in used) or (log.relay not in peers and (log.until or 0) > until):
+            store_logs.retire(tx.db, log.pk, until)
             tx.group_logs_changed = True
     for relay in store_logs.left_relays(tx.db, row.chat)[MAX_LEFT_RELAYS:]:
         store_logs.leave(tx.db, row.chat, relay)
@@ -105,12 +111,17 @@ def read_on(tx: Transaction, log: LogRow) -> None:
     """Read the log of an epoch that is over as long as if that were over since now: what we have just put there may be
     a change that we made long ago, and others may have put another one there meanwhile.
     """
-    store_logs.retire(tx.db, log.pk, tx.latest + READ_ON_MS)
+    store_logs.retire(tx.db, log.pk, tx.latest + VISITED_MS)
+
+
+def is_visited(log: LogRow, now: int) -> bool:
+    """Return whether a log is read now and then only. now: ms."""
+    return log.until is not None and READ_ON_MS < log.until - now < VISITED_MS - READ_ON_MS
 
 
 def tick(tx: Transaction) -> None:
-    """Forget the logs that were read for the last time."""
-    if store_logs.expire(tx.db, tx.passed):
+    """Forget the logs that were read for the last time, and look again at which are read all the time."""
+    if store_logs.expire(tx.db, tx.passed) or store_logs.any_retired(tx.db):
         tx.group_logs_changed = True
 
 

@@ -32,6 +32,7 @@ from p2pchat.store.groups import epochs as store_epochs
 from p2pchat.store.groups import groups as store_groups
 from p2pchat.store.groups import items as store_items
 from p2pchat.store.groups import joins as store_joins
+from p2pchat.store.groups import links as store_links
 from p2pchat.store.groups import members as store_members
 from p2pchat.store.groups.groups import GroupRow
 
@@ -64,6 +65,7 @@ def of(db: Database, chat: ChatId, now: int, state: GroupState | None = None) ->
             RECOVERY.key: _recovery(db, chat, values),
         },
         "receipts": bool(row.receipts),
+        "requests": store_links.counts(db, Role.ADMIN).get(chat, 0),
         "adding": store_joins.being_added(db, chat) if present else [],
         "epoch": _age(db, row, now) if present else "",
         "problem": _problem(db, row, state) if present else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import inf
 
+from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ChatId, direct_contact
 from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.delivery import read_receipts
@@ -13,6 +14,7 @@ from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, Names
 from p2pchat.errors import DatabaseDamaged, UsageError
+from p2pchat.store import channels as store_channels
 from p2pchat.store import chats as store_chats
 from p2pchat.store import clearing as store_clearing
 from p2pchat.store import contacts as store_contacts
@@ -22,6 +24,7 @@ from p2pchat.store import timers as store_timers
 from p2pchat.store.chats import ChatRow, ListedChat
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
+from p2pchat.store.groups import links as store_links
 from p2pchat.store.remarks import NOTHING, Remarks
 from p2pchat.store.timers import ChatTimer
 
@@ -40,7 +43,13 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
     def query(
         db: Database,
     ) -> tuple[
-        list[tuple[Contact, ListedChat]], dict[ChatId, Names], dict[int, Remarks], dict[ChatId, ChatTimer], _Counts
+        list[tuple[Contact, ListedChat]],
+        dict[ChatId, Names],
+        dict[int, Remarks],
+        dict[ChatId, ChatTimer],
+        _Counts,
+        _Counts,
+        set[ChatId],
     ]:
         listed = _in_order(_listed(db)) if limit is None else _first(db, limit)
         last = [row.last for _, row in listed if row.last is not None]
@@ -51,9 +60,10 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             if row.last is not None
         }
         unread = [partner.chat for partner, row in listed if partner.group is not None and row.unread.count]
-        return listed, names, notes, store_timers.all(db), {chat: naming.mentioned(db, chat) for chat in unread}
+        mentions, asking = {chat: naming.mentioned(db, chat) for chat in unread}, store_links.counts(db, Role.ADMIN)
+        return listed, names, notes, store_timers.all(db), mentions, asking, store_channels.frozen(db)
 
-    listed, names, notes, timers, mentions = await engine.committer.read(query)
+    listed, names, notes, timers, mentions, requests, frozen = await engine.committer.read(query)
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
@@ -61,6 +71,8 @@ async def list_chats(engine: Engine, *, limit: int | None = None) -> list[Json]:
             "kind": row.chat.kind,
             **read_receipts.shown(row.unread),
             "mentions": mentions.get(row.chat.id, 0),
+            "requests": requests.get(row.chat.id, 0),
+            "frozen": row.chat.id in frozen,
             "last": None
             if (last := row.last) is None
             else views.message(last, names[contact.chat], notes.get(last.pk, NOTHING), ahead),

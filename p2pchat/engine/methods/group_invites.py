@@ -5,7 +5,7 @@ from __future__ import annotations
 from p2pchat.core.groups.roles import Role
 from p2pchat.core.ids import ContactId
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.groups import links
+from p2pchat.engine.groups import joining, links
 from p2pchat.engine.groups.links import JoinRequest
 from p2pchat.engine.methods.groups import group_of
 from p2pchat.engine.runtime import views
@@ -68,6 +68,12 @@ async def answer_request(engine: Engine, *, chat: str, id: str, accept: bool = T
 
     answered: Json = await engine.committer.submit(act)
     return answered
+
+
+async def awaited_groups(engine: Engine) -> list[Json]:
+    """Return the groups that the user has asked to join by an invite and is not in yet, the first one first."""
+    found = await engine.committer.read(joining.awaited)
+    return [{"name": group.name, "at": views.timestamp(group.at)} for group in found]
 
 
 def _meant(asking: list[JoinRequest], written: str) -> JoinRequest:

@@ -39,7 +39,16 @@ from p2pchat.engine.methods import chats, conversation
 from p2pchat.engine.runtime import naming, views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
-from p2pchat.errors import AmbiguousName, BadName, CannotOpen, NoSuchMember, NotAGroup, NotNow, UsageError
+from p2pchat.errors import (
+    AmbiguousName,
+    BadName,
+    CannotOpen,
+    NoSuchContact,
+    NoSuchMember,
+    NotAGroup,
+    NotNow,
+    UsageError,
+)
 from p2pchat.lib.english import counted
 from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.store import chats as store_chats
@@ -371,8 +380,16 @@ async def _change(engine: Engine, chat: str, function: Callable[[Transaction, Gr
 
 
 def group_of(db: Database, chat: str, *, former: bool = False) -> GroupRow:
-    """Return the group that a user names; one that we left only if `former`. Raises NotAGroup or NotNow."""
-    partner = partners.find(db, chat)
+    """Return the group that a user names; one that we left only if `former`. Raises NoSuchContact, NotAGroup or NotNow,
+    which says so of one that we have asked to join.
+    """
+    try:
+        partner = partners.find(db, chat)
+    except NoSuchContact:
+        for group in joining.awaited(db):
+            if group.name.casefold() == chat.strip().casefold():
+                raise NotNow(f"Waiting for an admin of {group.name} to let you in") from None
+        raise
     row = store_groups.get(db, partner.chat) if partner.state in GROUPS else None
     if row is None:
         raise NotAGroup

@@ -99,6 +99,7 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "group_log": groups.group_log,
     "group_invite": group_invites.group_invite,
     "group_requests": group_invites.group_requests,
+    "joining": group_invites.awaited_groups,
     "answer_request": group_invites.answer_request,
     "keys": keys.keys,
     "create_channel": channels.create,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from p2pchat.core.ids import ChatId, ContactId, GroupId
 from p2pchat.store.database import Database
+from p2pchat.store.facts import Fact
 
 MAX_JOINS = 64
 """Groups to which one contact would add us, and of which the welcome has not come; the oldest is dropped for a new
@@ -91,9 +92,23 @@ def get(db: Database, group: GroupId, contact: ContactId) -> JoinRow | None:
     return None if row is None else JoinRow(*row)
 
 
-def waits(db: Database, contact: ContactId, since: int) -> bool:
-    """Return whether a contact was sent our keys for a group after that time (ms), and has not let us join it yet."""
-    return db.query_one("SELECT 1 FROM group_joins WHERE contact = ? AND at >= ?", (contact, since)) is not None
+def waits(db: Database, contact: ContactId) -> bool:
+    """Return whether a contact was sent our keys for a group, and has not let us join it yet."""
+    return db.query_one("SELECT 1 FROM group_joins WHERE contact = ?", (contact,)) is not None
+
+
+def asked(db: Database) -> list[tuple[str, int]]:
+    """Return the names of the groups that we ask to join by an invite, and since when (ms); the first one first."""
+    by_invite = "SELECT 1 FROM contact_facts WHERE contact = contacts.id AND fact = ? AND value = x''"
+    sql = f"""SELECT group_joins.name, min(group_joins.at) AS since FROM group_joins
+        JOIN contacts ON contacts.id = group_joins.contact WHERE contacts.for_group OR EXISTS ({by_invite})
+        GROUP BY group_joins.group_id ORDER BY since, group_joins.group_id"""
+    return [(name, at) for name, at in db.query(sql, (Fact.GROUP_ASKED,))]
+
+
+def expire(db: Database, before: int) -> None:
+    """Forget the keys that we made before that time (ms) for groups that have not let us join them."""
+    db.execute("DELETE FROM group_joins WHERE at < ?", (before,))
 
 
 def newest(db: Database, group: GroupId) -> JoinRow | None:

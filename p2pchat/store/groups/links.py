@@ -94,6 +94,13 @@ def requests(db: Database, chat: ChatId) -> list[JoinRequestRow]:
     return [JoinRequestRow(*row) for row in db.query(sql, (chat,))]
 
 
+def counts(db: Database, role: int) -> dict[ChatId, int]:
+    """Return how many wait for a decision about whether they join, of each group in which our role is this or above."""
+    sql = """SELECT chat, count(*) FROM group_requests JOIN groups USING (chat) JOIN chats ON chats.id = chat
+        WHERE answer IS NOT NULL AND groups.role <= ? AND chats.ended_at IS NULL GROUP BY chat"""
+    return {ChatId(chat): number for chat, number in db.query(sql, (role,))}
+
+
 def by(db: Database, invite: InviteId) -> list[ContactId]:
     """Return those who use an invite and have not joined."""
     return [ContactId(id) for (id,) in db.query("SELECT contact FROM group_requests WHERE invite = ?", (invite,))]

@@ -102,6 +102,11 @@ def retire(db: Database, pk: int, until: int) -> None:
     db.execute("UPDATE group_logs SET until = ? WHERE pk = ?", (until, pk))
 
 
+def any_retired(db: Database) -> bool:
+    """Return whether there is a log that is read for a while only."""
+    return db.query_one("SELECT 1 FROM group_logs WHERE until IS NOT NULL LIMIT 1") is not None
+
+
 def left_relays(db: Database, chat: ChatId) -> list[PeerKey]:
     """Return the relays of which no log of a group is in use any more, those that were left last first."""
     return [PeerKey(relay) for (relay,) in db.query(_LEFT, (chat,))]

@@ -183,7 +183,7 @@ def prompt(channel: Mapping[str, Any]) -> str:
     write; "" where neither is so.
     """
     if channel["forked"]:
-        return "frozen: two different posts are signed with one number"
+        return "frozen: its writer told readers different things"
     if channel["problem"]:
         return f"careful: {channel['problem']}"
     return "" if channel["writes"] else "only its writers post here"

@@ -31,6 +31,7 @@ from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Field, Panel, one_line, said
 from p2pchat.tui.text import cut, displayable_line
 from p2pchat.tui.themes import MUTED
+from p2pchat.tui.wording import asking
 
 MEMBERS, ADD, INVITE, REQUESTS, LOG, LEAVE = "members", "add", "invite", "requests", "log", "leave"
 SUCCESSOR, KEEP = "successor", "keep"
@@ -120,6 +121,8 @@ class GroupScreen(Panel[str]):
         self.set_heading(self.drawn(group.name))
         role = f"You are {with_article(group.role)}." if group.role else "You are not a member any more."
         about = f"{counted(group.members, 'member')}. {role} {VISIBLE} {displayable_line(group.epoch)}".rstrip()
+        if group.requests:
+            about += f" {asking(group.requests)}."
         if group.adding:
             names = ", ".join(self.drawn(name) for name in group.adding)
             about += f" Being added, once their nodes answer: {names}."

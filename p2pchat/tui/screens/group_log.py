@@ -12,10 +12,13 @@ from textual.widgets.option_list import Option
 
 from p2pchat.tui.groups import Done, GroupInfo, done_of
 from p2pchat.tui.node_client import ApiCaller
-from p2pchat.tui.rtl import drawn_within
+from p2pchat.tui.rtl import drawn_lines
 from p2pchat.tui.screens.list_panel import ListPanel
 from p2pchat.tui.text import displayable_line
 from p2pchat.tui.themes import MUTED
+
+_MAX_WIDTH, _FRAME = 92, 12
+"""Cells of the page, and those of them beside the sentences."""
 
 PAGE = 100
 """Events that are read at a time."""
@@ -64,13 +67,16 @@ class GroupLogScreen(ListPanel):
         self.say("")
 
     def _list(self, highlighted: int | None) -> None:
-        turned = getattr(self.app, "turns_text", True)
-        self.listed.set_options(
-            Option(Content.assemble((self._when(e), MUTED), drawn_within(displayable_line(e.text), turned)))
-            for e in self._done
-        )
+        self.listed.set_options(Option(self._sentence(done)) for done in self._done)
         self.listed.highlighted = highlighted
         self.show_keys()
+
+    def _sentence(self, done: Done) -> Content:
+        """Return the sentence behind its time. The reason in it may be long, and run from right to left."""
+        when, turned = self._when(done), getattr(self.app, "turns_text", True)
+        cells = max(8, min(self.size.width, _MAX_WIDTH) - _FRAME)
+        line = drawn_lines(f"{when}{displayable_line(done.text)}", turned, cells, rtl=False)
+        return Content(line).stylize(MUTED, 0, len(when))
 
     def _when(self, done: Done) -> str:
         return "" if done.at is None else f"{self.when(done.at)}  "

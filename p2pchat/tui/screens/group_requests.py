@@ -15,8 +15,9 @@ from textual.widgets.option_list import Option
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.groups import VISIBLE, GroupInfo, Joining, joining_of
 from p2pchat.tui.node_client import ApiCaller
+from p2pchat.tui.rtl import drawn_lines
 from p2pchat.tui.screens.panel import MAX_WIDTH, Panel, said
-from p2pchat.tui.text import cut, displayable, displayable_line
+from p2pchat.tui.text import cut, displayable_line
 from p2pchat.tui.themes import MUTED
 
 _FRAME = 11
@@ -35,7 +36,7 @@ class GroupRequestsScreen(Panel[None]):
     AUTO_FOCUS = ""
     DEFAULT_CSS = """
     GroupRequestsScreen {
-        OptionList { max-height: 8; margin: 0 0 1 0; text-wrap: nowrap; text-overflow: ellipsis; }
+        OptionList { max-height: 5; margin: 0 0 1 0; text-wrap: nowrap; text-overflow: ellipsis; }
         &.-low, &.-tiny { OptionList { max-height: 3; margin: 0; } }
     }
     """
@@ -58,7 +59,14 @@ class GroupRequestsScreen(Panel[None]):
 
     def news(self, events: Sequence[Mapping[str, Any]]) -> None:
         if not self.busy and any(e["event"] == "group" and e["chat"] == self._group.chat for e in events):
-            self.begin(self._read(), "", self._failed)
+            self.run_worker(self._reread(), group="read", exclusive=True)
+
+    async def _reread(self) -> None:
+        """Read the requests again; what was said of the last answer stays."""
+        try:
+            await self._read()
+        except P2PChatError as exc:
+            self._failed(exc)
 
     def _failed(self, error: P2PChatError) -> None:
         self.say(said(error), "problem")
@@ -87,6 +95,7 @@ class GroupRequestsScreen(Panel[None]):
         super().on_resize(event)
         if self._joining:
             self._list(self.query_one(OptionList).highlighted)
+            self._show()
 
     @property
     def chosen(self) -> Joining | None:
@@ -101,8 +110,11 @@ class GroupRequestsScreen(Panel[None]):
             words.update(_NOBODY)
         else:
             via = f"They used the invite “{self.drawn(joining.via)}”. " if joining.via else ""
-            wrote = f"They write: {self.drawn(displayable(joining.words))}\n" if joining.words else ""
-            words.update(f"{wrote}{via}Anybody can choose any name. {VISIBLE}")
+            # what they write is last: nothing in it can pass for a sentence of ours
+            wrote = f"\nThey write: {displayable_line(joining.words)}" if joining.words else ""
+            cells = max(8, min(self.size.width, MAX_WIDTH) - _FRAME)
+            written = drawn_lines(wrote, getattr(self.app, "turns_text", True), cells, rtl=False)
+            words.update(f"{via}Anybody can choose any name. {VISIBLE}{written}")
         self.show_keys()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

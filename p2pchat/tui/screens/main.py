@@ -24,11 +24,14 @@ from textual.widgets import Static
 from p2pchat.tui.intents import Intent, NextUnread, OpenChat
 from p2pchat.tui.keymap import USUAL, Keymap
 from p2pchat.tui.keys import CHATS, bindings
-from p2pchat.tui.model import Chat
+from p2pchat.tui.model import AwaitedGroup, Chat
+from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.state import State
+from p2pchat.tui.text import displayable_line
 from p2pchat.tui.themes import MUTED
 from p2pchat.tui.widgets.composer import MAX_LINES, Completer, Composer, Entry
 from p2pchat.tui.widgets.statusline import ChatTitle, SideTitle, StatusLine
+from p2pchat.tui.wording import asking, awaited
 
 if TYPE_CHECKING:
     from p2pchat.tui.widgets.chatlist import ChatList
@@ -63,6 +66,10 @@ HINTS = (
 """The actions whose keys the status line shows, their descriptions, and what a click on each does."""
 
 
+MAX_AWAITED = 3
+"""Groups that the user waits for and that are named where there is no chat yet."""
+
+
 class Empty(Static):
     """Shown while there are no contacts: the ways to begin."""
 
@@ -83,9 +90,22 @@ class Empty(Static):
 
     def __init__(self) -> None:
         super().__init__("", markup=False)
+        self._keymap = USUAL
+        self._awaited: list[AwaitedGroup] = []
 
     def bind(self, keymap: Keymap) -> None:
         """Show these keys."""
+        self._keymap = keymap
+        self._write()
+
+    def wait(self, groups: Sequence[AwaitedGroup]) -> None:
+        """Say which groups the user waits for."""
+        if [*groups] != self._awaited:
+            self._awaited = [*groups]
+            self._write()
+
+    def _write(self) -> None:
+        keymap = self._keymap
         ways = (
             ("Invite a friend", keymap.shown("invite"), "app.command('invite')"),
             ("I have an invite", keymap.shown("add"), "app.command('add')"),
@@ -97,6 +117,9 @@ class Empty(Static):
             line = Content.assemble((key.rjust(keys), "bold"), f"  {says.ljust(widest)}")
             lines.append(line.stylize(Style.from_meta({"@click": action})))
         lines += [Content(""), Content.assemble((f"{keymap.shown('help') or '/help'} shows every key", MUTED))]
+        turned = getattr(self.app, "turns_text", True)
+        for group in self._awaited[:MAX_AWAITED]:
+            lines += [Content(""), Content(drawn_within(displayable_line(awaited(group.name)), turned))]
         self.update(Content("\n").join(lines))
 
 
@@ -230,7 +253,9 @@ class MainScreen(Screen[None]):
         rows = state.listed
         if not self.listed or self.size.width >= BOTH:  # the shown draft is in the composer
             rows = [row._replace(draft="") if row.id == state.current else row for row in rows]
-        self.chat_list.show(rows, state.current, len(state.requests), state.archive)
+        self.chat_list.show(rows, state.current, len(state.requests), state.archive, state.awaited)
+        if self._empty is not None:
+            self._empty.wait(state.awaited)
         self.chat_title.show(state.shown)
         self.lay_out()
 
@@ -242,9 +267,11 @@ class MainScreen(Screen[None]):
             shown = self._state.shown
             unread = self._state.unread() - (shown.unread if shown else 0)
             if self._state.requests:
-                asking = len(self._state.requests)
-                words = "request" if asking == 1 else "requests"
-                todo.append(f"{asking} {words} {self._keymap.shown('requests')}".rstrip())
+                number = len(self._state.requests)
+                words = "request" if number == 1 else "requests"
+                todo.append(f"{number} {words} {self._keymap.shown('requests')}".rstrip())
+            if joining := asking(sum(chat.requests for chat in self._state.chats if chat is not shown)):
+                todo.append(joining)
             if unread:
                 todo.append(f"{unread} unread {self._keymap.shown('next_unread')}".rstrip())
         hints = [
@@ -334,6 +361,11 @@ class MainScreen(Screen[None]):
         event.stop()
         self._state.archive_open = not self._state.archive_open
         self.show_list()
+
+    def on_chat_list_awaited_chosen(self, event: ChatList.AwaitedChosen) -> None:
+        """Say what is waited for: there is no chat to show."""
+        event.stop()
+        self.app.notify(drawn_within(displayable_line(awaited(event.name)), True), markup=False)
 
     def on_conversation_closed(self, event: Intent) -> None:
         """Move the focus back to the composer."""

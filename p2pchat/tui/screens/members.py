@@ -237,7 +237,7 @@ class MembersScreen(Panel[tuple[str, Member]]):
         self._search()
 
     def _show_heading(self) -> None:
-        self.set_heading(f"{self.drawn(self._group.name)} · {counted(self._group.members, 'member')}")
+        self.set_heading(f"{counted(self._group.members, 'member')} of {self.drawn(self._group.name)}")
 
     def news(self, events: Sequence[Mapping[str, Any]]) -> None:
         if any(event["event"] == "group" and event["chat"] == self._group.chat for event in events):

@@ -20,10 +20,10 @@ from textual.strip import Strip
 from p2pchat.tui.intents import Intent, OpenChat, RunCommand, ShowContact
 from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.keys import LIST, bindings
-from p2pchat.tui.model import NOTES, Archive, Chat
+from p2pchat.tui.model import NOTES, Archive, AwaitedGroup, Chat
 from p2pchat.tui.rtl import drawn
-from p2pchat.tui.text import MARKS, brief, cut
-from p2pchat.tui.wording import CLOSED, MENTIONED, NOTICES, OPENED, VERIFIED, mark, order, preview
+from p2pchat.tui.text import MARKS, brief, cut, displayable_line
+from p2pchat.tui.wording import CLOSED, FROZEN, MENTIONED, NOTICES, OPENED, VERIFIED, WAITING, mark, order, preview
 
 MAX_COUNTED = 999
 MAX_NUMBERED = 9
@@ -36,6 +36,9 @@ _PILL = 6
 
 _LIVELY = ("contact", "group")
 """States of chats in which something can be said."""
+
+_NOT_IN = " not in yet "
+"""What stands behind a group that the user has asked to join."""
 
 _LEFT = 5
 """Cells before a name: the bar, the number, a space, the mark, a space."""
@@ -95,6 +98,11 @@ class ChatList(ScrollView, can_focus=True):
     class Left(Intent):
         """Esc was pressed: the focus can go back to the composer."""
 
+    class AwaitedChosen(Intent):
+        """A group that the user has asked to join was chosen: there is nothing in it to show yet."""
+
+        name: str
+
     class ArchiveToggled(Intent):
         """The archived chats are to be shown, or hidden."""
 
@@ -103,7 +111,7 @@ class ChatList(ScrollView, can_focus=True):
         self._now = now
         self._lines = 1
         """Lines of a chat: two if there is room, with its last message."""
-        self._rows: list[Chat | Archive] = []
+        self._rows: list[Chat | AwaitedGroup | Archive] = []
         self._numbers: dict[str, int] = {}
         """The digits, from 1, of the chats that Alt and a digit open."""
         self._current: str | None = None
@@ -113,13 +121,20 @@ class ChatList(ScrollView, can_focus=True):
         self._styles: dict[str, Style] = {}
 
     def show(
-        self, chats: Sequence[Chat], current: str | None, requests: int = 0, archive: Archive | None = None
+        self,
+        chats: Sequence[Chat],
+        current: str | None,
+        requests: int = 0,
+        archive: Archive | None = None,
+        awaited: Sequence[AwaitedGroup] = (),
     ) -> None:
-        """Show these chats, the archived ones last, and the number of contact requests."""
+        """Show these chats, the archived ones last, before them the groups that the user has asked to join, and the
+        number of contact requests.
+        """
         at, before = self._cursor_id(), self._looks()
         moved = current != self._current
         self._current, self._requests = current, requests
-        self._rows = [chat for chat in chats if archive is None or not chat.archived]
+        self._rows = [*(chat for chat in chats if archive is None or not chat.archived), *awaited]
         if archive is not None:
             self._rows += [archive, *(chat for chat in chats if chat.archived)]
         self._numbers = {chat.id: number for number, chat in enumerate(chats[:MAX_NUMBERED], 1)}
@@ -187,7 +202,10 @@ class ChatList(ScrollView, can_focus=True):
         """Open the entry under the cursor."""
         if self._cursor < len(self._rows):
             row = self._rows[self._cursor]
-            self.post_message(OpenChat(row.id) if isinstance(row, Chat) else self.ArchiveToggled())
+            if isinstance(row, AwaitedGroup):
+                self.post_message(self.AwaitedChosen(row.name))
+            else:
+                self.post_message(OpenChat(row.id) if isinstance(row, Chat) else self.ArchiveToggled())
         elif self._requests:
             self.post_message(RunCommand("requests"))
 
@@ -217,9 +235,10 @@ class ChatList(ScrollView, can_focus=True):
             whole,
             *(
                 (row, place == at)
-                if isinstance(row, Archive)
+                if not isinstance(row, Chat)
                 else (
-                    (row.label, row.verified, row.route, row.state, row.unread, row.mentions, row.id == self._current),
+                    (row.label, row.verified, row.route, row.state, row.unread, row.mentions, row.requests, row.frozen),
+                    row.id == self._current,
                     order(row, now),
                     two and (row.last, row.draft),
                     row.last and brief(row.last.at, now),
@@ -267,12 +286,26 @@ class ChatList(ScrollView, can_focus=True):
             base = base + Style(bold=False, underline=False)
         if isinstance(row, Archive):
             segments = self._archive(row, line, width, base)
+        elif isinstance(row, AwaitedGroup):
+            segments = self._awaited(row, line, width, base)
         else:
             segments = (self._second_line if line else self._first_line)(row, width, base)
         return Strip(_told_by_words(segments)).adjust_cell_length(width, base)
 
     def _requested(self) -> str:
         return f" + {self._requests} request{'s' if self._requests > 1 else ''}"
+
+    def _awaited(self, group: AwaitedGroup, line: int, width: int, base: Style) -> list[Segment]:
+        """Return the line of a group that the user has asked to join; its second one, if there is one, says so."""
+        quiet, turned = base + self._part("quiet"), getattr(self.app, "turns_text", True)
+        end = " " if self._lines == 2 else _NOT_IN
+        room = max(1, width - _LEFT - cell_len(end))
+        words = cut("waiting for an admin", room) if line else drawn(displayable_line(group.name), turned, room)
+        sign = " " if line else WAITING
+        return [
+            Segment(" " * (_LEFT - 2), base),
+            Segment(f"{sign} {words}{' ' * max(0, room - cell_len(words))}{end}", quiet),
+        ]
 
     def _archive(self, archive: Archive, line: int, width: int, base: Style) -> list[Segment]:
         """Return the line of the archived chats; if chats have two lines, its second one names them."""
@@ -337,6 +370,13 @@ class ChatList(ScrollView, can_focus=True):
         return [self._edge(chat, base), Segment(" " * (_LEFT - 1), base), Segment(words + " " * gap, quiet), *right]
 
     def _told(self, chat: Chat | Archive, base: Style) -> list[Segment]:
+        asking = chat.requests if isinstance(chat, Chat) else 0
+        asked = [Segment(f" +{min(asking, MAX_COUNTED)}", base + self._part("requests"))] if asking else []
+        frozen = isinstance(chat, Chat) and chat.frozen
+        alarm = [Segment(f" {FROZEN}", base + self._part("requests"))] if frozen else []
+        return [*alarm, *asked, *self._unread(chat, base)]
+
+    def _unread(self, chat: Chat | Archive, base: Style) -> list[Segment]:
         if not chat.unread:
             return [Segment(" ", base)]
         count = f"{min(chat.unread, MAX_COUNTED)}{'+' * (chat.unread > MAX_COUNTED)}"

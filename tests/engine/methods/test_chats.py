@@ -37,6 +37,8 @@ FIELDS = (
     "unread",
     "first_unread",
     "mentions",
+    "requests",
+    "frozen",
     "last",
     "draft",
     "archived",

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from p2pchat.tui import intents
 from p2pchat.tui.intents import Intent
-from p2pchat.tui.model import Chat
+from p2pchat.tui.model import AwaitedGroup, Chat
 from p2pchat.tui.widgets import chatlist
 from p2pchat.tui.widgets.chatlist import ChatList
 from tests.tui.conftest import run
@@ -44,6 +44,9 @@ class Desk(App[None]):
         self.posted.append(event)
 
     def on_chat_list_left(self, event: ChatList.Left) -> None:
+        self.posted.append(event)
+
+    def on_chat_list_awaited_chosen(self, event: ChatList.AwaitedChosen) -> None:
         self.posted.append(event)
 
     def lines(self) -> list[str]:
@@ -242,5 +245,39 @@ def test_of_a_thousand_chats_those_in_sight_are_drawn_anew_where_they_changed(mo
         desk.chats.show(chats, "0")
         assert set(looked) == {f"{number}" for number in range(500, 508)}
         assert drawn == [503]
+
+    at(steps)
+
+
+@pytest.mark.parametrize("two", [True, False])
+def test_a_group_that_is_waited_for_stands_behind_the_chats(two: bool) -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.set_lines(2 if two else 1)
+        desk.chats.show([chat("a", "anna")], "a", awaited=[AwaitedGroup("climbers"), AwaitedGroup("x" * 50)])
+        lines = desk.lines()
+        if two:
+            assert lines[2:6] == [
+                f"   … {'climbers':24} ",
+                f"     {'waiting for an admin':24} ",
+                f"   … {'x' * 23}… ",
+                lines[3],
+            ]
+        else:
+            assert lines[1:3] == [f"   … {'climbers':13} not in yet ", f"   … {'x' * 12}… not in yet "]
+        desk.chats.focus()
+        await pilot.press("down", "enter")
+        assert desk.posted == [ChatList.AwaitedChosen("climbers")]
+        desk.chats.show([chat("a", "anna")], "a")
+        assert "climbers" not in "".join(desk.lines())
+
+    at(steps, (30, 8))
+
+
+def test_a_group_says_how_many_ask_to_join_it() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show([chat("a", "friends", kind="group", state="group", requests=2, unread=3)], "a")
+        assert desk.lines()[0].endswith(" +2  3  ")
+        desk.chats.show([chat("a", "friends", kind="group", state="group", unread=3)], "a")
+        assert "+" not in desk.lines()[0]
 
     at(steps)
