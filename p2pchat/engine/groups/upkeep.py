@@ -46,16 +46,6 @@ KEEP_SEEN_MS = 60 * DAY_MS
 OFFER_MS = 30 * DAY_MS
 """How long a contact may take to answer an offer: one that stays could be answered after a removal."""
 
-TURN: tuple[Step, ...] = (
-    duties.check_all,
-    gaps.check_all,
-    receipts.tell_all,
-    log_duties.check_all,
-    catching_up.answer_all,
-    sending.send_late,
-)
-"""What is done each minute while something is due."""
-
 log = logging.getLogger(__name__)
 
 
@@ -150,7 +140,8 @@ class GroupUpkeep:
                 await trio.sleep(TURN_SECONDS)
             if begun is None:
                 begun = await self._attempt(self._committer.submit, begin)
-            for step in TURN:
+            steps = (duties.check_all, gaps.check_all, receipts.tell_all, log_duties.check_all)
+            for step in (*steps, catching_up.answer_all, sending.send_late):
                 await self._attempt(self._committer.submit, step)
             if not turns or trio.current_time() >= tidied_at + HOUR_SECONDS:
                 tidied_at = trio.current_time()
