@@ -204,7 +204,7 @@ def is_the(role: str, name: str) -> Done:
 
 
 async def _early(world: World, victim: str, cut_at: int | None, patch: pytest.MonkeyPatch) -> int:
-    """An event of carol and a message come to bob before those of alice that they need: carol does not pass these on."""
+    """An event of carol and a message come to bob before those of alice that they need, and carol passes none on."""
     pass_on = carriage.pass_on
 
     def pass_on_unless_carol(tx: Transaction, row: GroupRow, *more: Any) -> None:
