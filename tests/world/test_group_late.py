@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
-from p2pchat.engine.groups import logs
-from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.engine.groups import logs, pairwise
+from p2pchat.lib.times import HOUR_SECONDS, MINUTE_SECONDS
+from tests.support.group_worlds import found as founded
 from tests.support.group_worlds import has_members, reads, said
 from tests.support.mailboxes import MailRelay
+from tests.support.power_cuts import cut_each, nothing, people, played
 from tests.support.world import World, WorldNode, run_world, until
+from tests.world.test_group_changes_crash_points import CHAT, act, all_have, has
+from tests.world.test_group_changes_crash_points import reads as has_read
 from tests.world.test_group_logs import NAMES, found
 
 
@@ -144,3 +149,58 @@ def test_what_was_changed_offline_reaches_those_who_have_gone_on(
         await nothing_is_kept(alice, bob)
 
     run_world(tmp_path, main)
+
+
+async def _late(world: World, victim: str, cut_at: int | None) -> int:
+    """bob writes and changes something while nothing reaches anybody, and hears of other keys before he can put it."""
+    tower = world.mailbox("tower")
+    nodes = alice_, bob_, _, _ = await founded(world, "alice", "bob", "carol", "mallory")
+    await alice_.call("relays", add=tower.address)
+    await alice_.call("set_role", chat=CHAT, member="bob", role="admin")
+    for node in nodes:
+        await until(partial(_has_logs, node))
+    await until(partial(has(role="admin"), bob_))
+    await nothing_is_kept(*nodes)
+    for node in nodes:
+        await node.stop()
+    tower.stop()
+    async with people(world, ("alice", "bob", "carol"), victim, cut_at, hours=24) as living:
+        alice, bob, carol = living
+        for other in (alice, carol):
+            world.cut(bob, other)
+        await bob.say(CHAT, "from the hills")
+        await bob.do(act("set_group", key="topic", value="hills"), has(topic="hills"))
+        await alice.do(act("remove_member", member="mallory"), has(members=3))
+        await carol.do(nothing, has(members=3))
+        world.mend(world.nodes["alice"], world.nodes["bob"])
+        await bob.do(nothing, has(members=3, topic="hills"))
+        await trio.sleep(5 * MINUTE_SECONDS)
+        tower.start()
+        await all_have(living, has(members=3, topic="hills"))
+        await all_have([alice, carol], has_read("from the hills"))
+        await bob.do(nothing, _keeps_nothing)
+        for person in (alice, carol):
+            assert await person.ask(lambda node: said(node, CHAT)) == ["from the hills"]
+    return next(one for one in living if one.name == victim).boundaries
+
+
+async def _has_logs(node: WorldNode) -> bool:
+    await trio.lowlevel.checkpoint()
+    return bool(node.db.query("SELECT 1 FROM group_logs WHERE until IS NULL"))
+
+
+async def _keeps_nothing(node: WorldNode) -> bool:
+    await trio.lowlevel.checkpoint()
+    return not kept(node)
+
+
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_power_cut_while_something_is_sealed_again_loses_and_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
+    monkeypatch.setattr(pairwise, "MAX_PAIRWISE", 1)
+
+    def play(folder: Path, cut_at: int | None) -> int:
+        return played(folder, cut_at, lambda world: _late(world, victim, cut_at))
+
+    cut_each(tmp_path, play, 1, victim)
