@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,40 @@ def test_people_who_are_never_there_together_read_each_other_by_their_relay(tmp_
         await visit("bob", "bob again", "alice was here", "carol was here", "alice again")
 
     run_world(tmp_path, main)
+
+
+def test_who_was_away_reads_what_somebody_said_before_their_removal(tmp_path: Path) -> None:
+    """alice has both for bob. If carol told him of the removal first, he would not be shown what comes after it."""
+
+    async def main(world: World) -> None:
+        bob, carol = await world.start("bob"), await world.start("carol")
+        await befriend(bob, carol)
+        alice = await world.start("alice")
+        dora = await world.start("dora")
+        for node in (bob, carol, dora):
+            await befriend(alice, node)
+        await alice.call("create_group", name="hikers", contacts=["bob", "carol", "dora"])
+        for node in (bob, carol, dora):
+            await has_members(node, "hikers", 4)
+        await until(partial(_knows, carol, "bob"))
+        await bob.stop()
+        await dora.call("send", chat="hikers", text="one more thing")
+        for node in (alice, carol):
+            await reads(node, "hikers", "one more thing")
+        await alice.call("remove_member", chat="hikers", member="dora")
+        await has_members(carol, "hikers", 3)
+        await trio.sleep(60)
+        world.cut(alice, bob)
+        bob = await world.start("bob")
+        await trio.sleep(600)
+        world.mend(alice, bob)
+        await has_members(bob, "hikers", 3)
+        await reads(bob, "hikers", "one more thing")
+
+    run_world(tmp_path, main)
+
+
+async def _knows(node: WorldNode, name: str) -> bool:
+    """Whether a node knows which member a contact is."""
+    members = (await node.call("group_members", chat="hikers"))["members"]
+    return any(one["contact"] == name for one in members)

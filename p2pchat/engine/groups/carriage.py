@@ -6,7 +6,7 @@ from p2pchat.core.contents import GroupItem
 from p2pchat.core.groups import events, items
 from p2pchat.core.groups.epochs import EpochSecrets
 from p2pchat.core.groups.events import ChangeSetting
-from p2pchat.core.groups.items import EventItem, MessageItem
+from p2pchat.core.groups.items import EventItem, Item, MessageItem
 from p2pchat.core.groups.log_relays import LOGS
 from p2pchat.core.ids import ItemId, MemberId, MessageId
 from p2pchat.engine.delivery import group_rules, outbound
@@ -71,12 +71,23 @@ def send_to(tx: Transaction, row: GroupRow, contact: Contact, epoch: EpochRow, i
     outbound.nudge(tx, contact)
 
 
-def pass_on(tx: Transaction, row: GroupRow, epoch: EpochRow, sealed: bytes, known: frozenset[MemberId]) -> None:
-    """Carry an item that came to those who may lack it. known: members who have it, as whoever it came from says.
+def pass_on(
+    tx: Transaction,
+    row: GroupRow,
+    epoch: EpochRow,
+    item: Item,
+    sealed: bytes,
+    known: frozenset[MemberId],
+    by: MemberId,
+) -> None:
+    """Carry an item that came to those who may lack it. known: members who have it, as whoever it came from says. by:
+    the member who brought it.
 
     What was sealed while the group was small is in no log: whoever knows no more than that is told in a session, though
-    the group may have grown by just this.
+    the group may have grown by just this. The author of such an event could say that all have it, and tell one member
+    alone. Those without a link are not told for that: it would come before what a member said before their removal.
     """
-    everybody = logs.way_of(tx, row, group_rules.settings_of(row)) is GroupWay.CONTACTS
-    everybody = everybody or not store_epochs.has_more_than(tx.db, epoch.pk, pairwise.MAX_PAIRWISE)
-    pairwise.carry(tx, row, epoch, sealed, known, None, everybody=everybody)
+    small = not store_epochs.has_more_than(tx.db, epoch.pk, pairwise.MAX_PAIRWISE)
+    everybody = small or logs.way_of(tx, row, group_rules.settings_of(row)) is GroupWay.CONTACTS
+    doubted = known - {by} if small and isinstance(item, EventItem) else NOBODY_ELSE
+    pairwise.carry(tx, row, epoch, sealed, known, None, everybody=everybody, doubted=doubted)

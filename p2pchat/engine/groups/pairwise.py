@@ -31,16 +31,17 @@ def carry(
     message: MessageId | None,
     *,
     everybody: bool,
+    doubted: frozenset[MemberId] = frozenset(),
 ) -> None:
     """Queue an item of an epoch for the members who are contacts and have that, without those who have the item.
     message: the id under which receipts for it are followed. everybody: for those who have no link now too; they find
-    it in no log.
+    it in no log. doubted: of those who have the item, whom that is only said of; they are told if they have a link.
     """
     targets = []
     for member, contact in reach.within(tx, row.chat).items():
-        if member in known or store_epochs.chain(tx.db, epoch.pk, member) is None:  # added after it
+        if member in known - doubted or store_epochs.chain(tx.db, epoch.pk, member) is None:  # added after it
             continue
-        if everybody or tx.net.route(contact.id) is not None:
+        if (everybody and member not in doubted) or tx.net.route(contact.id) is not None:
             targets.append((member, contact))
     served = tuple(sorted(known | {row.member, *(member for member, _ in targets)}))[:MAX_KNOWN]
     for _, contact in targets:

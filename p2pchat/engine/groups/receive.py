@@ -16,10 +16,10 @@ from p2pchat.core.contents import GroupMeet
 from p2pchat.core.delivery import Route
 from p2pchat.core.groups import chains, events, items, messages
 from p2pchat.core.groups.events import GroupEvent
-from p2pchat.core.groups.items import EventItem, MessageItem, PartItem
+from p2pchat.core.groups.items import MessageItem, PartItem
 from p2pchat.core.ids import ChatId, ItemId, MemberId, sender_of
 from p2pchat.engine.delivery import group_rules
-from p2pchat.engine.groups import adopting, carriage, gaps, history, pairwise, reach, sending, siblings, transcript
+from p2pchat.engine.groups import adopting, carriage, gaps, history, reach, sending, siblings, transcript
 from p2pchat.engine.groups.adopting import EventOutcome
 from p2pchat.engine.groups.item_batch import ItemBatch, has_room, stored_bytes
 from p2pchat.engine.groups.opening import OpenedItem, OpenedMessage, open_all
@@ -140,14 +140,9 @@ def _take(
         log.debug("an item of a group was dropped")
         return False
     now = batch.row
-    if (
-        now is not None and known is not None and not _was_removed(tx, now)
-    ):  # those who have what it waits for can use it at once
-        if isinstance(opened.item, EventItem) and not store_epochs.has_more_than(
-            tx.db, epoch.pk, pairwise.MAX_PAIRWISE
-        ):
-            known = frozenset({by} - {NOBODY})  # its author could say that all have it, and tell one member alone
-        carriage.pass_on(tx, now, epoch, sealed, known)
+    # those who have what it waits for can use it at once
+    if now is not None and known is not None and not _was_removed(tx, now):
+        carriage.pass_on(tx, now, epoch, opened.item, sealed, known, by)
     return outcome is ItemOutcome.NEW
 
 
