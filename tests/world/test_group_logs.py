@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -546,14 +547,15 @@ def test_an_admin_who_names_other_relays_all_day_sends_the_members_to_a_few(
         leaves = [Leaf(one.id, one.leaf) for one in history.log_of(tx, row.chat).state.members.values() if not one.role]
         changes.change_setting(tx, row, LOGS.key, make_log_relays(row.group_id, named, leaves, tx.random).value())
 
-    def named_last(node: WorldNode, number: int) -> bool:
+    async def named_last(node: WorldNode, number: int) -> bool:
+        await trio.lowlevel.checkpoint()
         return any(place.relay.peer[0] == number for place in node.engine.log_carrier.places.values())
 
     async def main(world: World) -> None:
         (alice, bob, _), _ = await found(world, 1, NAMES[:3])
         for number in range(1, 9):
             await alice.engine.committer.submit(name_others, number)
-            await until(lambda number=number: _is(named_last(bob, number)))  # type: ignore[misc]
+            await until(partial(named_last, bob, number))
         peers = {place.relay.peer for place in bob.engine.log_carrier.places.values()}
         assert len(peers) == MAX_LOG_RELAYS + logs.MAX_LEFT_RELAYS
         assert {peer[0] for peer in peers} == {8, 7, 6}, "those that were left last"

@@ -96,8 +96,7 @@ class _Putting:
 def read(db: Database, known: Mapping[int, LogPlace], now: int) -> list[LogPlace]:
     """Return all logs of all groups, as the store has them, those that are in use first: a stream to a relay has room
     for so many. known: by pk, those that were read before, whose keys are not computed again. now: ms. Where we hide
-    from a member, the relays see no address of ours either: they may be that
-    member's.
+    from a member, the relays see no address of ours either: they may be that member's.
     """
     ours, waiting, hidden = mailbox_queues.ours(db), store_logs.with_outgoing(db), store_contacts.hidden(db)
     searched = set(store_gaps.chats(db, MAX_ASKED))

@@ -51,7 +51,11 @@ def send_waiting(tx: Transaction, chat: ChatId) -> None:
         return
     rows = store_items.unsent(tx.db, row.chat, MAX_UNSENT_AT_ONCE)
     for unsent in rows:
-        if not _seal(tx, row, unsent.message, unsent.content, again=unsent.epoch is not None):
+        if unsent.message == EVENT:
+            sealed = _seal_event(tx, row, unsent.content)
+        else:
+            sealed = _seal(tx, row, unsent.message, unsent.content, again=unsent.epoch is not None)
+        if not sealed:
             return
         store_items.sent(tx.db, unsent.pk)
     if len(rows) == MAX_UNSENT_AT_ONCE:
@@ -97,16 +101,22 @@ def keep_event(tx: Transaction, row: GroupRow, event: GroupEvent, epoch: EpochRo
     store_items.keep_sent(tx.db, row.chat, EVENT, events.without_rekey(event), epoch.pk, item)
 
 
+def _seal_event(tx: Transaction, row: GroupRow, event: bytes) -> bool:
+    """Seal an event of ours again; return False if there is no epoch to send it under."""
+    epoch = None if row.epoch is None else store_epochs.get(tx.db, row.chat, row.epoch)
+    if epoch is None:
+        return False
+    item = carriage.send(tx, row, epoch, EventItem(event))
+    if item is not None:
+        store_items.keep_sent(tx.db, row.chat, EVENT, event, epoch.pk, item)
+    return True
+
+
 def _seal(tx: Transaction, row: GroupRow, message: MessageId, content: bytes, *, again: bool = False) -> bool:
     """Seal a content with the next key of our chain; return False if there is no epoch to send it under. again: it was
     sealed before, under another one.
     """
     epoch = None if row.epoch is None else store_epochs.get(tx.db, row.chat, row.epoch)
-    if message == EVENT and epoch is not None:
-        item = carriage.send(tx, row, epoch, EventItem(content))
-        if item is not None:
-            store_items.keep_sent(tx.db, row.chat, message, content, epoch.pk, item)
-        return True
     chain = None if epoch is None else store_epochs.chain(tx.db, epoch.pk, row.member)
     if epoch is None or chain is None or chain.next > chains.MAX_NUMBER:
         return False

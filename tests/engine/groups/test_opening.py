@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ def opened_ahead(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Note for each item that is opened ahead whether its message is verified with it."""
     noted, open_all = list[bool](), opening.open_all
 
-    def noting(*args: object) -> dict[ItemId, OpenedItem]:
-        opened = open_all(*args)  # type: ignore[arg-type]
+    def noting(*args: Any) -> dict[ItemId, OpenedItem]:
+        opened = open_all(*args)
         noted.extend(item.message is not None for item in opened.values())
         return opened
 
@@ -87,8 +88,8 @@ def test_a_chain_or_key_that_has_changed_meanwhile_has_the_message_opened_again(
         bob, sealed = await many(world, monkeypatch, 4)
         open_all = opening.open_all
 
-        def outdated(*args: object) -> dict[ItemId, OpenedItem]:
-            opened = open_all(*args)  # type: ignore[arg-type]
+        def outdated(*args: Any) -> dict[ItemId, OpenedItem]:
+            opened = open_all(*args)
             for place, (id, item) in enumerate(opened.items()):
                 assert item.message is not None
                 forged = (

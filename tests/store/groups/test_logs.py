@@ -105,3 +105,18 @@ def test_of_logs_that_are_not_used_any_more_the_newest_are_kept(db: Database) ->
         assert not logs.trim_retired(db, CHAT, 5, 5)
         assert logs.trim_retired(db, CHAT, 2, 4)
         assert [log.pk for log in logs.of(db, CHAT)] == [retired[1], *retired[3:], used]
+
+
+def test_a_log_into_which_something_is_to_be_put_does_not_expire(db: Database) -> None:
+    """It may be what leads from there to the next epoch."""
+    with db.transaction():
+        logs.put(db, CHAT, group(db), RELAYS[0], ADMIN)
+        (log,) = logs.of(db, CHAT)
+        item = items.see(db, CHAT, b"an item", b"sealed", 1)
+        assert item is not None
+        logs.queue(db, log.pk, item, None, admin=False)
+        logs.retire(db, log.pk, 100)
+        assert not logs.expire(db, 1_000)
+        logs.done(db, log.pk, [item])
+        assert logs.expire(db, 1_000)
+        assert logs.of(db, CHAT) == []

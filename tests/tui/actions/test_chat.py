@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,16 @@ def test_a_text_is_forgotten_with_its_message_however_it_was_sent(tmp_path: Path
     node = FakeNode()
     story(node)
 
+    def has_said_more(count: int) -> bool:
+        return len(said(node)) > count
+
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
             for text in ("stays", line):
                 known = len(said(node))
                 app.main.composer.put(text)
                 await pilot.press("enter")
-                await until(pilot, lambda known=known: len(said(node)) > known)  # type: ignore[misc]
+                await until(pilot, partial(has_said_more, known))
             message = max(said(node), key=lambda row: str(row["id"]))
             node.emit("state", id=message["id"], chat=message["chat"], state="deleted", route=None, at=None)
             node.warns("That was all.")
